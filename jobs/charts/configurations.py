@@ -51,6 +51,7 @@ def seeds(board: Leaderboard) -> str:
     return counted(numbers[0], "seed") if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]} seeds"
 
 
-def ranks(boards: Sequence[tuple[str, Leaderboard]]) -> dict[Key, int]:
-    """The rank of each configuration on its own data set."""
-    return {key(entry): entry.rank for _, board in boards for entry in board.entries}
+def numbers(boards: Sequence[tuple[str, Leaderboard]]) -> dict[Key, int]:
+    """The number of each configuration among those that a page links: those of each leaderboard follow one another."""
+    every = [key(entry) for _, board in boards for entry in board.entries]
+    return {one: number for number, one in enumerate(every, 1)}

@@ -28,6 +28,8 @@ from jobs.charts.look import (
 from jobs.health.curves import Curve
 
 _HEIGHT = 230
+MOST = 1000
+"""The most configurations whose curves are drawn, the first of the leaderboard."""
 _FIRST = 4
 """The configurations that are marked."""
 _DASHES = ([1, 0], [7, 3], [2, 3], [9, 3, 2, 3])
@@ -46,7 +48,7 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
         start: Its first configuration has the number after this one among those that the page links.
     """
     lines = told(board)
-    order = [entry for entry in board.entries if key(entry) in curves]
+    order = [entry for entry in board.entries if key(entry) in curves][:MOST]
     crowd = len(order) > _CROWD
     many = [
         {
@@ -59,8 +61,14 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
     first = order[:_FIRST]
     names = [f"#{entry.rank} {describe(entry, board)}" for entry in first]
     marked = [
-        {"name": name, "c": start + entry.rank, "told": lines[entry.rank - 1], **_banded(curves[key(entry)])}
-        for name, entry in zip(names, first, strict=True)
+        {
+            "name": name,
+            "c": start + entry.rank,
+            "told": lines[entry.rank - 1],
+            "dash": dash,
+            **_banded(curves[key(entry)]),
+        }
+        for name, entry, dash in zip(names, first, _DASHES, strict=False)
     ]
     chosen = by_legend("name")
     x, y, low = _epoch(), _height(metric), _height(metric, field="low")
@@ -110,7 +118,6 @@ def _marked(
     x, y, low = axes
     legend = alt.Legend(title=None, columns=1, symbolOpacity=1)
     colours = alt.Color("name:N", scale=alt.Scale(domain=names, range=list(PALETTE[: len(names)])), legend=legend)
-    dashes = alt.StrokeDash("name:N", scale=alt.Scale(domain=names, range=list(_DASHES[: len(names)])), legend=None)
     shapes = alt.Shape("name:N", scale=alt.Scale(domain=names, range=list(SHAPES[: len(names)])), legend=legend)
     lines = alt.Chart(rows(marked)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, color=colours, tooltip=TELL)
     seen = "!picked || picked[datum.c]"
@@ -120,7 +127,7 @@ def _marked(
     return [
         *([_band(bands, x, low).encode(color=colours, opacity=opacity(0.12, seen, chosen, weak=0))] if bands else []),
         lines.mark_line(strokeWidth=2.2, aria=False)
-        .encode(strokeDash=dashes, opacity=opacity(1, seen, chosen))
+        .encode(strokeDash=alt.value(alt.ExprRef("datum.dash")), opacity=opacity(1, seen, chosen))
         .add_params(chosen),
         points.mark_point(filled=True, size=55, aria=False).encode(
             x=x, y=y, color=colours, shape=shapes, tooltip=TELL, opacity=opacity(1, seen, chosen)

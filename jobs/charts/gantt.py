@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import altair as alt
 
 from core.errors import counted
+from jobs.charts.configurations import Key
 from jobs.charts.look import (
     ACCENT,
+    CARD,
     KEPT,
     OTHER,
     PURPLE,
@@ -24,65 +25,57 @@ from jobs.charts.look import (
     picked,
     rows,
 )
+from jobs.charts.runs import Run
 from jobs.present import tables
 
 _LANE = 18
 _LABELLED = 40
 """With more lanes than this, they are thin and have no names."""
 _ENDS = {"ok": ACCENT, "stopped": OTHER, "failed": PURPLE, "running": SOFT}
-_SLACK = timedelta(seconds=0.5)
-"""Clocks and the seconds of a row are not exact: a trial that begins so little before another ends follows it."""
+_SLACK = 500
+"""Milliseconds that a trial may begin before the end of the one that it follows: clocks are not exact."""
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One trial in time.
-
-    Attributes:
-        c: The number of its configuration among those that the page links; 0 without one.
-        host: Where it ran.
-        status: `running`, `ok`, `stopped` or `failed`.
-        started: When it began.
-        seconds: How long it took.
-        told: Lines where the pointer is.
-    """
-
-    c: int
-    host: str
-    status: str
-    started: datetime
-    seconds: float
-    told: Sequence[str]
-
-
-def draw(found: Sequence[Run]) -> dict[str, Any]:
+def draw(found: Sequence[Run], numbers: Mapping[Key, int]) -> dict[str, Any] | None:
     """A bar for each trial; trials that ran at the same time on a host lie in several lanes.
 
     Args:
-        found: The trials, at least one.
+        found: The trials; those without a time are left out.
+        numbers: The number of each configuration among those that the page links.
+
+    Returns:
+        None if no trial has a time.
     """
-    placed = lanes(found)
-    hosts = list(dict.fromkeys(one.host for one in found))
-    names = {pair: f"{pair[0]} {pair[1] + 1}" if any(lane for host, lane in placed if host == pair[0]) else pair[0]
-             for pair in sorted({*placed}, key=lambda one: (hosts.index(one[0]), one[1]))}  # fmt: skip
-    order = distinct([*names.values()])
-    labels = dict(zip(names, order, strict=True))
+    timed = [one for one in found if one.started and one.seconds is not None]
+    if not timed:
+        return None
+    placed = lanes(timed)
+    hosts = list(dict.fromkeys(one.host for one in timed))
+    several = {host for host, lane in placed if lane}
+    lane_of = sorted({*placed}, key=lambda one: (hosts.index(one[0]), one[1]))
+    order = distinct([f"{host} {lane + 1}" if host in several else host for host, lane in lane_of])
+    labels = dict(zip(lane_of, order, strict=True))
     data = [
         {
             "lane": labels[place],
             "start": _milliseconds(one.started),
-            "end": _milliseconds(one.started) + round(1000 * one.seconds),
+            "end": _milliseconds(one.started) + round(1000 * (one.seconds or 0.0)),
             "status": one.status,
-            "c": one.c,
-            "told": [*one.told, f"{one.status} after {tables.duration(one.seconds)}", f"on {one.host}"],
+            "c": numbers.get(one.configuration, 0),
+            "told": [
+                f"trial {one.trial}, seed {one.seed}",
+                f"{one.status} after {tables.duration(one.seconds or 0.0)}",
+                f"on {one.host or 'an unknown host'}",
+            ],
         }
-        for one, place in zip(found, placed, strict=True)
+        for one, place in zip(timed, placed, strict=True)
+        if one.started
     ]
-    there = [one for one in _ENDS if any(run.status == one for run in found)]
+    there = [one for one in _ENDS if any(run.status == one for run in timed)]
     step = _LANE if len(order) <= _LABELLED else max(2, _LANE * _LABELLED // len(order))
     axis = alt.Axis(labelLimit=150, ticks=False, grid=False) if len(order) <= _LABELLED else None
     chosen = by_legend("status")
-    chart = alt.Chart(rows(data)).mark_bar(cornerRadius=2, stroke="var(--card)", strokeWidth=0.7, aria=False)
+    chart = alt.Chart(rows(data)).mark_bar(cornerRadius=2, stroke=CARD, strokeWidth=0.7, aria=False)
     chart = chart.encode(
         x=alt.X(
             "start:T", title="time (UTC)", scale=alt.Scale(type="utc"), axis=alt.Axis(grid=False, labelOverlap=True)
@@ -97,25 +90,26 @@ def draw(found: Sequence[Run]) -> dict[str, Any]:
         tooltip=TELL,
         opacity=opacity(0.85, KEPT, chosen),
     )
-    words = (
-        f"{counted(len(found), 'trial')} over time, on {counted(len(hosts), 'host')} and {counted(len(order), 'lane')}."
-    )
+    words = f"{counted(len(data), 'trial')} over time, on {counted(len(hosts), 'host')}."
     return declared([chart.add_params(chosen)], max(step * len(order), 40), words, picked())
 
 
 def lanes(found: Sequence[Run]) -> list[tuple[str, int]]:
-    """The host of each trial, and its lane there: the first one that is free when it begins."""
-    free: dict[str, list[datetime]] = {}
+    """The host of each trial, and its lane there: the first one that is free when it begins.
+
+    Args:
+        found: Trials with a time.
+    """
+    free: dict[str, list[float]] = {}
     placed: list[tuple[str, int]] = [("", 0)] * len(found)
-    for place in sorted(range(len(found)), key=lambda one: (found[one].started, one)):
+    for place in sorted(range(len(found)), key=lambda one: (_milliseconds(found[one].started), one)):
         one = found[place]
-        ends = free.setdefault(one.host, [])
-        lane = next((i for i, end in enumerate(ends) if end <= one.started + _SLACK), len(ends))
-        end = one.started + timedelta(seconds=one.seconds)
-        ends[lane : lane + 1] = [end]
+        begin, ends = _milliseconds(one.started), free.setdefault(one.host, [])
+        lane = next((i for i, end in enumerate(ends) if end <= begin + _SLACK), len(ends))
+        ends[lane : lane + 1] = [begin + 1000 * (one.seconds or 0.0)]
         placed[place] = one.host, lane
     return placed
 
 
-def _milliseconds(when: datetime) -> int:
-    return round(when.timestamp() * 1000)
+def _milliseconds(when: datetime | None) -> int:
+    return round(when.timestamp() * 1000) if when else 0

@@ -7,12 +7,12 @@ from typing import Any
 
 import altair as alt
 
+from core.errors import counted
 from jobs.analysis.intervals import mean
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.scores import CONSENSUS, metric_name
-from jobs.analysis.trials import Trials
 from jobs.charts.axis import Axis, axis
-from jobs.charts.configurations import Key, describe, told, verdict
+from jobs.charts.configurations import Key, describe, key, told, verdict
 from jobs.charts.look import (
     ACCENT,
     GREEN,
@@ -31,8 +31,9 @@ from jobs.charts.look import (
     picked,
     rows,
 )
-from jobs.present import tables
+from jobs.charts.runs import Run
 from jobs.present.effect import labels
+from jobs.present.leaderboard import params_sheet
 
 _HEIGHT = 210
 _NAMED = 8
@@ -114,47 +115,54 @@ def consensus(board: Leaderboard, start: int = 0) -> dict[str, Any] | None:
     return _scatter(points, VERDICTS, ("consensus of the label-free criteria", name), words, named={"best"})
 
 
-def trials(
-    key: str, found: Trials, keys: Sequence[tuple[Key, str]], ranks: Mapping[Key, int], *, brush: bool = False
-) -> dict[str, Any]:
-    """The metric of each trial by its value of a parameter.
+def by_parameters(
+    board: Leaderboard, found: Mapping[Key, Sequence[Run]], keys: Sequence[str], start: int = 0, *, brush: bool = False
+) -> dict[str, dict[str, Any]]:
+    """The metric of each trial by its value of a parameter: a chart for each parameter, all of the same rows.
 
     Args:
-        key: The dotted key of the parameter.
-        found: The trials.
-        keys: For each trial, its configuration and its own key.
-        ranks: The number of each configuration among those that the page links.
+        board: The leaderboard.
+        found: The trials with a value, of each configuration.
+        keys: The dotted keys of parameters that vary.
+        start: Its first configuration has the number after this one among those that the page links.
         brush: Whether dragging picks configurations in all linked charts.
     """
-    factor = found.factors[key]
-    names = labels(found.factors)
-    along = axis([factor.levels[code] for code in factor.codes if code >= 0])
-    name = metric_name(found.column)
-    cells = {
-        one: [tables.cell_text(level) for level in tables.numbers(each.levels)] for one, each in found.factors.items()
-    }
+    columns = dict(zip(board.entries[0].params, params_sheet(board).values(), strict=False))
+    names = labels(board.entries[0].params)
+    axes = {one: axis([entry.params[one] for entry in board.entries]) for one in keys}
+    name = metric_name(board.metric)
     points = [
         {
-            "x": along.cell(factor.levels[code]),
-            "y": float(value),
+            **{f"x{i}": axes[one].cell(entry.params[one]) for i, one in enumerate(keys)},
+            "y": float(f"{run.value:.5g}"),
             "kind": "trial",
-            "c": ranks.get(configuration, 0),
-            "told": [
-                f"trial {trial}",
-                f"{name} {value:.4g}",
-                f"seed {tables.cell_text(found.seeds.levels[found.seeds.codes[row]])}",
-                *(
-                    f"{names[one]} {cells[one][each.codes[row]]}"
-                    for one, each in found.factors.items()
-                    if each.codes[row] >= 0
-                ),
-            ],
+            "c": start + entry.rank,
+            "told": [f"trial {run.trial} (#{entry.rank})", f"{name} {run.value:.4g}", f"seed {run.seed}", *params],
         }
-        for row, (code, value, (configuration, trial)) in enumerate(zip(factor.codes, found.values, keys, strict=True))
-        if code >= 0
+        for entry, params in zip(board.entries, _params(columns, names), strict=True)
+        for run in found.get(key(entry), ())
+        if run.value is not None
     ]
-    words = f"{name} by {names[key]}: {len(points)} trials."
-    return _scatter(points, _TRIAL, (names[key], name), words, along=along, brush=brush)
+    words = f"{name} by {{}}: {counted(len(points), 'trial')}."
+    return {
+        one: _scatter(
+            points,
+            _TRIAL,
+            (names[one], name),
+            words.format(names[one]),
+            along=(f"x{i}", axes[one]),
+            brush=brush,
+        )
+        for i, one in enumerate(keys)
+    }
+
+
+def _params(columns: Mapping[str, tuple[list[Any], list[str]]], names: Mapping[str, str]) -> list[list[str]]:
+    """For each configuration, its parameters in words."""
+    return [
+        [f"{names[one]} {text}" for one, text in zip(columns, texts, strict=True)]
+        for texts in zip(*(texts for _, texts in columns.values()), strict=True)
+    ]
 
 
 def _scatter(
@@ -164,7 +172,7 @@ def _scatter(
     words: str,
     *,
     named: frozenset[str] | set[str] = frozenset(),
-    along: Axis | None = None,
+    along: tuple[str, Axis] | None = None,
     brush: bool = False,
 ) -> dict[str, Any]:
     """A mark for each point; the first ones of the kinds `named` have their names beside them."""
@@ -173,7 +181,7 @@ def _scatter(
     data = [{**one, "kind": marks[one["kind"]].words} for one in reversed(points)]
     number = alt.X("x:Q", title=titles[0], scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5, grid=False))
     base = alt.Chart(rows(data)).encode(
-        x=along.across("x", titles[0]) if along else number,
+        x=along[1].across(along[0], titles[0]) if along else number,
         y=alt.Y("y:Q", title=titles[1], scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
     )
     chosen = by_legend("kind")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
@@ -27,6 +26,7 @@ from jobs.charts.look import (
     picked,
     rows,
 )
+from jobs.charts.runs import Run
 from jobs.present import tables
 
 MOST = 40
@@ -39,29 +39,12 @@ _SEEDS = {
 _SIGNALS = {"best": Kind("best", ACCENT, "diamond"), "other": Kind("other", SOFT, "circle")}
 
 
-@dataclass(frozen=True, slots=True)
-class Seed:
-    """One trial of a configuration.
-
-    Attributes:
-        trial: Its key.
-        seed: Its seed.
-        value: The value of the metric.
-        is_collapsed: Whether it has the warning `COLLAPSED`.
-    """
-
-    trial: str
-    seed: int
-    value: float
-    is_collapsed: bool
-
-
-def seeds(board: Leaderboard, found: Mapping[Key, Sequence[Seed]], start: int = 0) -> dict[str, Any]:
+def seeds(board: Leaderboard, found: Mapping[Key, Sequence[Run]], start: int = 0) -> dict[str, Any]:
     """The trials of the first configurations as points, with their mean as a line; collapsed ones are marked.
 
     Args:
         board: The leaderboard.
-        found: The finished trials of each configuration.
+        found: The trials with a value, of each configuration.
         start: Its first configuration has the number after this one among those that the page links.
     """
     some = [entry for entry in board.entries if found.get(key(entry))][:MOST]
