@@ -12,6 +12,7 @@ from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.charts.configurations import Key, describe, key, told
 from jobs.charts.look import (
     ACCENT,
+    CROWD,
     INK,
     PALETTE,
     SHAPES,
@@ -78,7 +79,7 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
     layers = [behind.mark_line(color=SOFT, strokeWidth=1.1, aria=False).encode(opacity=strength).add_params(zoomed())]
     layers += _marked(marked, names, (x, y, low), chosen)
     words = f"Learning curves, {metric}: the mean over the seeds of {counted(len(order), 'configuration')}."
-    return declared(layers, _HEIGHT, words, picked())
+    return declared(layers, _HEIGHT, words, picked(), crowd=len(many) > CROWD)
 
 
 def seeds(curve: Curve, reference: Curve, entry: Entry, metric: str, bounds: Sequence[float]) -> dict[str, Any]:

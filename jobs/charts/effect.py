@@ -61,12 +61,13 @@ def draw(found: Effect) -> dict[str, Any]:
     layers = (
         [
             thin.mark_line(color=SOFT, strokeWidth=1, opacity=strength, aria=False).encode(detail="setting:N"),
-            thick.mark_line(color=ACCENT, strokeWidth=2.4, aria=False),
+            *([thick.mark_line(color=ACCENT, strokeWidth=2.4, aria=False)] if matched else []),
         ]
         if joined
         else [thin.mark_point(filled=True, color=SOFT, size=22, opacity=strength, aria=False)]
     )
-    layers.append(thick.mark_point(filled=True, shape="diamond", color=ACCENT, size=70, opacity=1, aria=False))
+    if matched:
+        layers.append(thick.mark_point(filled=True, shape="diamond", color=ACCENT, size=70, opacity=1, aria=False))
     words = f"{metric_name(found.column)} along {name}: {counted(len(some), 'setting')} of the others"
     words += f", and the mean over {counted(found.blocks, 'complete block')}." if matched else "."
     return declared(layers, _HEIGHT, words)

@@ -13,6 +13,7 @@ from jobs.charts.configurations import Key
 from jobs.charts.look import (
     ACCENT,
     CARD,
+    CROWD,
     KEPT,
     OTHER,
     PURPLE,
@@ -91,7 +92,7 @@ def draw(found: Sequence[Run], numbers: Mapping[Key, int]) -> dict[str, Any] | N
         opacity=opacity(0.85, KEPT, chosen),
     )
     words = f"{counted(len(data), 'trial')} over time, on {counted(len(hosts), 'host')}."
-    return declared([chart.add_params(chosen)], max(step * len(order), 40), words, picked())
+    return declared([chart.add_params(chosen)], max(step * len(order), 40), words, picked(), crowd=len(data) > CROWD)
 
 
 def lanes(found: Sequence[Run]) -> list[tuple[str, int]]:

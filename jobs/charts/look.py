@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ GREEN, PURPLE = map(_STYLE, ("square", "triangle"))
 PALETTE = tuple(_STYLE(f"group-{place}") for place in range(8))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 """Eight colours and seven shapes have no common divisor: 56 groups differ in one of the two."""
+CROWD = 300
+"""Charts of more marks than this are crowds, see `declared`."""
 _OF_OBJECTS = frozenset(
     {
         *("__proto__", "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString"),
@@ -27,8 +30,8 @@ _OF_OBJECTS = frozenset(
 """Names that every object of JavaScript has: Vega, which looks names up in objects, cannot draw a group called so."""
 _FONT = "system-ui, sans-serif"
 _X = "M-.8,-.8L.8,.8M.8,-.8L-.8,.8"
-TELL = alt.value(alt.ExprRef("join(datum.told, '\\n')"))
-"""The tooltip of a mark: the lines in its `told`. As values, they may hold names from strangers."""
+TELL = alt.value(alt.ExprRef("datum.told"))
+"""The tooltip of a mark: the lines in its `told`. As a value, they may hold names from strangers."""
 DIM = 0.07
 """The opacity of what is not picked."""
 KEPT = "!picked || picked[datum.c]"
@@ -62,8 +65,8 @@ VERDICTS = {
 
 
 def rows(found: Sequence[Mapping[str, Any]]) -> alt.InlineData:
-    """Rows of a chart as its data."""
-    return alt.InlineData(values=[dict(one) for one in found])
+    """Rows of a chart as its data: as text until `declared`, as Altair copies and checks each value many times."""
+    return alt.InlineData(values=json.dumps([dict(one) for one in found]))
 
 
 def plain(title: str) -> str:
@@ -148,7 +151,9 @@ def zoomed() -> alt.Parameter:
     )
 
 
-def declared(layers: Sequence[alt.Chart], height: int, words: str, *params: alt.Parameter) -> dict[str, Any]:
+def declared(
+    layers: Sequence[alt.Chart], height: int, words: str, *params: alt.Parameter, crowd: bool = False
+) -> dict[str, Any]:
     """A chart of some layers as Vega-Lite, in the look of all.
 
     Args:
@@ -156,6 +161,7 @@ def declared(layers: Sequence[alt.Chart], height: int, words: str, *params: alt.
         height: Of the plot in pixels, without axes and legend; its width is that of the page.
         words: The text alternative.
         params: Of the whole chart.
+        crowd: Whether it has thousands of marks, which a page draws as pixels: as elements they would be slow.
     """
     chart = alt.LayerChart(layer=list(layers), height=height, width="container")
     chart = chart.add_params(*params) if params else chart
@@ -184,9 +190,10 @@ def declared(layers: Sequence[alt.Chart], height: int, words: str, *params: alt.
         offset=8,
     )
     found = chart.to_dict()
+    found["datasets"] = {name: json.loads(text) for name, text in found["datasets"].items()}
     # Below all of the chart instead of below its plot, where a narrow one has no room; Altair's schema lacks it.
     found["config"]["legend"]["layout"] = {"bottom": {"anchor": "start", "bounds": "full"}}
-    return found
+    return found | {"usermeta": {"embedOptions": {"renderer": "canvas"}}} if crowd else found
 
 
 def shown(chart: Any) -> Any:
@@ -195,5 +202,10 @@ def shown(chart: Any) -> Any:
         # A space that is not seen makes it another name.
         return f"{chart}\u00a0" if chart in _OF_OBJECTS else one_line(chart)
     if isinstance(chart, Mapping):
-        return {key: shown(one) for key, one in chart.items()}
+        return {key: _lines(one) if key == "told" else shown(one) for key, one in chart.items()}
     return [shown(one) for one in chart] if isinstance(chart, list | tuple) else chart
+
+
+def _lines(told: Any) -> Any:
+    """The lines where the pointer is, each on one line."""
+    return "\n".join(map(one_line, told)) if isinstance(told, list) else shown(told)

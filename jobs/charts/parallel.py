@@ -11,13 +11,19 @@ from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.scores import metric_name
 from jobs.charts.axis import FEW, Axis, axis
 from jobs.charts.configurations import told, verdict
-from jobs.charts.look import ACCENT, CARD, INK, OTHER, SOFT, TELL, declared, distinct, picked, rows
+from jobs.charts.look import ACCENT, CARD, CROWD, INK, OTHER, SOFT, TELL, declared, distinct, picked, rows
 from jobs.present.leaderboard import params_sheet
 
 _HEIGHT = 300
 _CROWD = 100
 """With more configurations than this, their lines are drawn fainter."""
-COLUMN = 120
+_STYLES = {
+    "best": {"colour": ACCENT, "width": 2.8, "dash": [1, 0]},
+    "tied": {"colour": OTHER, "width": 1.4, "dash": [7, 3]},
+    "worse": {"colour": SOFT, "width": 1.2, "dash": [1, 0]},
+    "unknown": {"colour": SOFT, "width": 1.2, "dash": [1, 0]},
+}
+COLUMN = 140
 """The fewest pixels of an axis."""
 
 
@@ -41,13 +47,12 @@ def draw(board: Leaderboard, start: int = 0) -> dict[str, Any]:
             "c": start + entry.rank,
             "name": names,
             "height": [round(one, 4) for one in (*own, share)],
-            "strength": round(0.08 + 0.6 * share**6 if crowd else 0.25 + 0.55 * share, 3),
+            "strength": 1 if entry.rank == 1 else round(0.08 + 0.6 * share**6 if crowd else 0.25 + 0.55 * share, 3),
+            **_STYLES[verdict(entry)],
             "told": lines,
         }
         for entry, share, lines, *own in zip(board.entries, shares, told(board), *places, strict=True)
     ]
-    for one, entry in zip(data, board.entries, strict=True):
-        one["kind"] = verdict(entry)
     labels = [(name, place, text) for name, one in zip(names, axes, strict=False) for place, text in one.labels()]
     labels += [(names[-1], share, f"{low + share * (high - low):.3g}") for share in (0, 0.25, 0.5, 0.75, 1)]
     x = alt.X(
@@ -63,14 +68,12 @@ def draw(board: Leaderboard, start: int = 0) -> dict[str, Any]:
         .transform_flatten(["name", "height"])
         .encode(x=x, y=y, detail="c:N", tooltip=TELL)
     )
-    colour = alt.ExprRef(f"datum.kind === 'best' ? '{ACCENT}' : datum.kind === 'tied' ? '{OTHER}' : '{SOFT}'")
-    dash = alt.ExprRef("datum.kind === 'tied' ? [7, 3] : [1, 0]")
-    width = alt.ExprRef("datum.kind === 'best' ? 2.8 : 1.3")
-    strength = alt.ExprRef(
-        "!picked ? (datum.kind === 'best' ? 1 : datum.strength) : picked[datum.c] ? max(datum.strength, 0.6) : 0.03"
-    )
+    # A field needs no expression: that of each point of each line is computed anew when other lines are picked.
     drawn = lines.mark_line(aria=False).encode(
-        stroke=alt.value(colour), strokeDash=alt.value(dash), strokeWidth=alt.value(width), opacity=alt.value(strength)
+        stroke=alt.Stroke("colour:N", scale=None),
+        strokeDash=alt.StrokeDash("dash:N", scale=None),
+        strokeWidth=alt.StrokeWidth("width:Q", scale=None),
+        opacity=alt.value(alt.ExprRef("!picked ? datum.strength : picked[datum.c] ? 0.7 : 0.03")),
     )
     drawn = drawn.add_params(alt.selection_interval(name="brush", encodings=["x", "y"]))
     rule = alt.Chart(rows([{"name": name, "height": 0, "end": 1} for name in names])).mark_rule(color=SOFT, aria=False)
@@ -87,7 +90,7 @@ def draw(board: Leaderboard, start: int = 0) -> dict[str, Any]:
         best.encode(x=x, y=y),
     ]
     words = f"Parallel coordinates: {len(scores)} configurations from their parameters to {names[-1].rstrip()}."
-    return declared(layers, _HEIGHT, words, picked())
+    return declared(layers, _HEIGHT, words, picked(), crowd=len(data) > CROWD)
 
 
 def _spread(one: Axis, values: Sequence[Any]) -> list[float]:

@@ -15,6 +15,7 @@ from jobs.charts.axis import Axis, axis
 from jobs.charts.configurations import Key, describe, key, told, verdict
 from jobs.charts.look import (
     ACCENT,
+    CROWD,
     GREEN,
     INK,
     KEPT,
@@ -195,4 +196,4 @@ def _scatter(
     if names:
         beside = alt.Chart(rows(names)).mark_text(align="left", dx=7, dy=-5, fontSize=10.5, color=INK, aria=False)
         layers.append(beside.encode(x="x:Q", y="y:Q", text="name:N"))
-    return declared(layers, _HEIGHT, words, picked())
+    return declared(layers, _HEIGHT, words, picked(), crowd=len(points) > CROWD)

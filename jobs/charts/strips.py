@@ -13,6 +13,7 @@ from jobs.analysis.scores import metric_name
 from jobs.charts.configurations import Key, describe, key
 from jobs.charts.look import (
     ACCENT,
+    CROWD,
     INK,
     KEPT,
     OTHER,
@@ -120,4 +121,4 @@ def _strips(
     if means:
         tick = alt.Chart(rows(means)).mark_tick(color=INK, thickness=2, size=14, aria=False)
         layers.insert(0, tick.encode(x=x, y=y))
-    return declared(layers, max(_STEP * len(names), 30), words, picked())
+    return declared(layers, max(_STEP * len(names), 30), words, picked(), crowd=len(points) > CROWD)

@@ -53,7 +53,7 @@ class Section:
     @property
     def has_charts(self) -> bool:
         """Whether it has charts that a script draws."""
-        return "data-chart=" in (self.body or "")
+        return '<script type="application/json" class="chart">' in (self.body or "")
 
 
 def all_sections(contents: Contents) -> list[Section]:

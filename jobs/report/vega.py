@@ -30,15 +30,19 @@ def together(charts: Sequence[Mapping[str, Any]]) -> list[Markup]:
         {**one, "datasets": {name: rows for name, rows in one.get("datasets", {}).items() if name not in shared}}
         for one in seen
     ]
-    data = tag("div", hidden=True, data_rows=_text(shared)) if shared else None
+    data = _block("rows", shared) if shared else None
     return [join([data if place == 0 else None, _drawing(one, None)]) for place, one in enumerate(own)]
 
 
 def _drawing(seen: Mapping[str, Any], least: int | None) -> Markup:
     words = tag("p", seen["description"], class_="note")
     width = None if least is None else str(least)
-    return tag("div", words, class_="vega", data_chart=_text(seen), data_least=width)
+    return tag("div", words, _block("chart", seen), class_="vega", data_least=width)
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+def _block(kind: str, value: Any) -> Markup:
+    """Data for the script. A browser does not run it, and it holds no character that could end it."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return tag("script", Markup(text), type="application/json", class_=kind)
