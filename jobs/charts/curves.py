@@ -33,7 +33,7 @@ MOST = 1000
 """The most configurations whose curves are drawn, the first of the leaderboard."""
 _FIRST = 4
 """The configurations that are marked."""
-_DASHES = ([1, 0], [7, 3], [2, 3], [9, 3, 2, 3])
+_DASHES = ([], [7, 3], [2, 3], [9, 3, 2, 3])
 _CROWD = 100
 """With more configurations than this, their lines are drawn fainter and of fewer points."""
 _BACKGROUND = 16

@@ -18,10 +18,10 @@ _HEIGHT = 300
 _CROWD = 100
 """With more configurations than this, their lines are drawn fainter."""
 _STYLES = {
-    "best": {"colour": ACCENT, "width": 2.8, "dash": [1, 0]},
+    "best": {"colour": ACCENT, "width": 2.8, "dash": []},
     "tied": {"colour": OTHER, "width": 1.4, "dash": [7, 3]},
-    "worse": {"colour": SOFT, "width": 1.2, "dash": [1, 0]},
-    "unknown": {"colour": SOFT, "width": 1.2, "dash": [1, 0]},
+    "worse": {"colour": SOFT, "width": 1.2, "dash": []},
+    "unknown": {"colour": SOFT, "width": 1.2, "dash": []},
 }
 COLUMN = 140
 """The fewest pixels of an axis."""
