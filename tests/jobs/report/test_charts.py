@@ -34,7 +34,7 @@ EVIL = [
 
 def page(charts):
     body = join(vega.drawing(one) for one in charts)
-    return html.document(EVIL[0], "test", EVIL[1], [Section("a", EVIL[2], body, has_charts=True)], "Made by a test.")
+    return html.document(EVIL[0], "test", EVIL[1], [Section("a", EVIL[2], body)], "Made by a test.")
 
 
 def every(names):
@@ -134,7 +134,7 @@ def test_a_page_without_scripts_has_the_words(name):
     text = page([charts[name]])
     words = charts[name]["description"]
     assert f'<p class="note">{words}</p>' in text
-    spec = json.loads(unescape(re.search(r'data-chart="(.*?)"', text)[1]))
+    spec = json.loads(re.search(r'class="chart">(.*?)</script>', text)[1])
     assert spec["description"] == words
     assert "url" not in json.dumps(spec["layer"])
 
