@@ -215,9 +215,8 @@ def test_a_share_that_cannot_be_told_is_not_drawn(store):
 def test_empty_cells_of_a_heat_map_are_shown(store):
     rows = [one for one in store.fill() if one.config_key != "s-3"]
     store.put("s", rows)
-    cells = [
-        row for one in charts(part_of(page(store.path), "interactions")) for row in sum(one["datasets"].values(), [])
-    ]
+    found = charts(part_of(page(store.path), "interactions"))
+    cells = [row for one in found for rows_ in one["datasets"].values() for row in rows_]
     assert [(row["down"], row["across"]) for row in cells if row["text"] == "none"] == [("0.0002", "0.5")]
     assert len([row for row in cells if row["text"] != "none"]) == 5
 
