@@ -29,8 +29,6 @@ from jobs.charts.look import (
 from jobs.health.curves import Curve
 
 _HEIGHT = 230
-MOST = 1000
-"""The most configurations whose curves are drawn, the first of the leaderboard."""
 _FIRST = 4
 """The configurations that are marked."""
 _DASHES = ([], [7, 3], [2, 3], [9, 3, 2, 3])
@@ -49,7 +47,7 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
         start: Its first configuration has the number after this one among those that the page links.
     """
     lines = told(board)
-    order = [entry for entry in board.entries if key(entry) in curves][:MOST]
+    order = [entry for entry in board.entries if key(entry) in curves]
     crowd = len(order) > _CROWD
     many = [
         {
