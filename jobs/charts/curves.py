@@ -115,7 +115,7 @@ def _marked(
     marked: Sequence[Mapping[str, Any]], names: Sequence[str], axes: tuple[alt.X, alt.Y, alt.Y], chosen: alt.Parameter
 ) -> list[alt.Chart]:
     x, y, low = axes
-    legend = alt.Legend(title=None, columns=1, symbolOpacity=1)
+    legend = alt.Legend(title=None, columns=1, labelLimit=420, symbolOpacity=1)
     colours = alt.Color("name:N", scale=alt.Scale(domain=names, range=list(PALETTE[: len(names)])), legend=legend)
     shapes = alt.Shape("name:N", scale=alt.Scale(domain=names, range=list(SHAPES[: len(names)])), legend=legend)
     lines = alt.Chart(rows(marked)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, color=colours, tooltip=TELL)

@@ -210,11 +210,11 @@ def _costs(contents: Contents, places: Mapping[Key, int]) -> Markup | None:
     first = sorted(hours, key=lambda one: (-hours[one], places.get(one, 0), one))[:_COSTS]
     values = [hours[one] for one in first]
     labels = distinct([names.get(one, f"{one[0]} {one[1][:8]}") for one in first])
-    total = tables.amount(sum(hours.values()))
-    words = f"The {counted(len(first), 'configuration')} that took most of {total} hours."
-    chart = bars.bars(labels, values, [f"{tables.amount(one)} h" for one in values], words)
+    total = tables.duration(3600 * sum(hours.values()))
+    words = f"The {counted(len(first), 'configuration')} that took most of {total}."
+    chart = bars.bars(labels, values, [tables.duration(3600 * one) for one in values], words)
     told = pieces.note(
-        "Hours of all trials of a configuration. A trial holds one CPU unless its study gives it more. "
-        f"The {len(first)} that took most of {len(hours):,}."
+        "Wall time of all trials of a configuration. A trial holds one CPU unless its study gives it more. ",
+        f"The {len(first)} of {len(hours):,} that took most." if len(hours) > len(first) else "",
     )
-    return join([tag("h3", "Hours by configuration"), told, vega.drawing(chart)])
+    return join([tag("h3", "Time by configuration"), told, vega.drawing(chart)])
