@@ -43,6 +43,8 @@ Key = tuple[str, str]
 
 MOST = 1000
 """The most configurations of a leaderboard that are shown and drawn."""
+_CURVED = 1000
+"""The curves of a leaderboard's first configurations are drawn, until they are of so many trials."""
 LISTED = 200
 """The most trials whose verdicts are listed, those with codes first."""
 _PAIRS = 6
@@ -236,10 +238,18 @@ class _Histories:
 
 
 def _curved(table: pa.Table, boards: Boards) -> list[int]:
-    """The places of the trials whose curves are drawn: those of the first configurations."""
-    first = {key(entry) for _, board in boards for entry in board.entries[:MOST]}
-    keys = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
-    return [place for place, one in enumerate(keys) if one in first]
+    """The places of the trials whose curves are drawn: those of the first configurations of each leaderboard."""
+    places: dict[Key, list[int]] = {}
+    for place, one in enumerate(zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)):
+        places.setdefault(one, []).append(place)
+    found: list[int] = []
+    for _, board in boards:
+        own: list[int] = []
+        for entry in board.entries[:MOST]:
+            if len(own) < _CURVED:
+                own += places.get(key(entry), [])
+        found += own
+    return found
 
 
 def _curves(table: pa.Table, methods: Sequence[str | None], metric: str) -> dict[str, dict[Key, curves.Curve]]:

@@ -105,7 +105,9 @@ def learning(contents: Contents, board: Leaderboard, start: int) -> Markup | Non
         "the leaderboard have a colour, a mark, a dash pattern, and their 95 % interval as a band. A click on one in "
         "the legend fades the others. Ctrl and the wheel zoom, dragging moves, a double click shows all again."
     )
-    return join([explained, tag("div", overviews, class_="maps"), _seeds_of_first(contents, board)])
+    drawn = sum(key(entry) in next(iter(contents.curves.values())) for entry in board.entries)
+    hidden = pieces.note(f"Those of the first {drawn:,} are drawn.") if drawn < len(board.entries) else None
+    return join([explained, hidden, tag("div", overviews, class_="maps"), _seeds_of_first(contents, board)])
 
 
 def _seeds_of_first(contents: Contents, board: Leaderboard) -> Markup | None:

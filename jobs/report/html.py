@@ -39,13 +39,21 @@ def document(title: str, kind: str, under: str, every: Sequence[sections.Section
     """
     parts = [part for part in every if part.body]
     scripts = [*(charts.scripts() if any(part.has_charts for part in parts) else ()), _asset("script.js")]
-    return "<!doctype html>\n" + tag(
-        "html",
+    # One after the other: nested, each element around would copy all megabytes of the page.
+    pieces = [
+        '<!doctype html>\n<html lang="en">',
         _head(f"{title} · conclus {kind}", scripts, has_images=any(part.has_images for part in parts)),
-        tag("body", _header(title, under, parts), tag("main", map(_section, parts)), tag("footer", tag("p", made))),
-        [tag("script", Markup(one)) for one in scripts],
-        lang="en",
-    )
+        "<body>",
+        _header(title, under, parts),
+        "<main>",
+        *map(_section, parts),
+        "</main>",
+        tag("footer", tag("p", made)),
+        "</body>",
+        *(tag("script", Markup(one)) for one in scripts),
+        "</html>",
+    ]
+    return "".join(pieces)
 
 
 @cache

@@ -52,7 +52,10 @@ class Reading:
     def histories(self, wanted: Collection[Attempt]) -> pa.Table:
         """The rows of these attempts with their histories; one that is gone meanwhile is left out."""
 
+        from pyarrow import default_memory_pool
+
         def chosen(rows: pa.Table) -> pa.Table:
+            default_memory_pool().release_unused()  # Of the file before: by itself it is kept for later.
             return take(rows, [row for row, one in enumerate(attempts(rows)) if one in wanted])
 
         return load(self.paths, studies=self.studies, columns=self.columns, history=True, lighten=chosen).table
