@@ -5,7 +5,7 @@ import io
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -242,9 +242,36 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
 }
 
 
+_GREEK_NAMES = """
+alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon varphi chi psi
+omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega
+"""
+_GREEK = dict(zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", _GREEK_NAMES.split(), strict=True))
+_SIGN = re.compile(rf"(?<![A-Za-z0-9])([{''.join(_GREEK)}A-Z])_([A-Za-z0-9])(?![A-Za-z0-9_])|[{''.join(_GREEK)}]")
+"""A letter with an index of one letter, as in `τ_I` and `C_V`; or a Greek letter."""
+
+
 def tex(text: str) -> str:
-    """The text escaped for LaTeX."""
-    return "".join(_TEX_ESCAPES.get(c, c) for c in text)
+    """The text escaped for LaTeX; Greek letters and letters with an index, as `τ_I`, become mathematics."""
+    return "".join(
+        _math(sign) if sign else "".join(_TEX_ESCAPES.get(c, c) for c in plain) for plain, sign in _parts(text)
+    )
+
+
+def _parts(text: str) -> Iterator[tuple[str, re.Match[str] | None]]:
+    """The text in pieces: plain text or a sign, with the other one empty."""
+    end = 0
+    for found in _SIGN.finditer(text):
+        yield text[end : found.start()], None
+        yield "", found
+        end = found.end()
+    yield text[end:], None
+
+
+def _math(found: re.Match[str]) -> str:
+    letter = found[1] or found[0]
+    sign = f"\\{_GREEK[letter]}" if letter in _GREEK else letter
+    return f"${sign}_{{\\mathrm{{{found[2]}}}}}$" if found[2] else f"${sign}$"
 
 
 def _emphasised(columns: Sequence[Column], cells: Cells, bold: Bold, mark: Callable[[str], str]) -> Cells:
