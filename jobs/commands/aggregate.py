@@ -1,5 +1,7 @@
 """`conclus aggregate`: the leaderboard of results."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +13,15 @@ from jobs.present import inputs, options
 from jobs.present.output import PARQUET, deliver, format_of, remark, say, width
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from jobs.analysis.comparison import Boards, Comparison
+    from jobs.present.leaderboard import Sheet
 
 _TABLES = ("leaderboard", "methods")
+_LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
+_LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
+_ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
 _OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or the rows as .parquet."
 
 
@@ -85,13 +93,48 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
 
 def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:
     from jobs.analysis.samples import import_notes
-    from jobs.present.leaderboard import attempts_sheet, ledger_sheet
 
     loaded = inputs.rows(paths, where=where, studies=studies, attempts=attempts)
     table = loaded.table
-    sheet = attempts_sheet(table) if attempts else ledger_sheet(table, loaded.columns, exact=fmt in {"csv", "json"})
+    sheet = _attempts(table) if attempts else _ledger(table, loaded.columns, exact=fmt in {"csv", "json"})
     remark(import_notes(table))
     return sheet.render(fmt, width())
+
+
+def _ledger(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
+    """One row per trial in order of time, with the usual columns of a handwritten results table."""
+    from jobs.present import tables
+    from jobs.present.leaderboard import Sheet
+    from jobs.results.reader import column_cells
+
+    table = table.sort_by([("started", "ascending"), ("trial_key", "ascending")])
+    sources = [*(_param_column(name, columns) for name in _LEDGER_PARAMS)]
+    sources += [f"metric.{name}" for name in _LEDGER_SCORES.values()]
+    cells = [table["started"].to_pylist(), *(column_cells(table, source) for source in sources)]
+    if not exact:
+        cells[1 : 1 + len(_LEDGER_PARAMS)] = map(tables.numbers, cells[1 : 1 + len(_LEDGER_PARAMS)])
+    names = ["date-time", *_LEDGER_PARAMS, *_LEDGER_SCORES]
+    heads = [tables.Column(name, right=name != "date-time") for name in names]
+    return Sheet(heads, [list(row) for row in zip(*cells, strict=True)])
+
+
+def _param_column(name: str, columns: Sequence[str]) -> str:
+    from jobs.results.names import PARAM, resolve
+
+    params = [column for column in columns if column.startswith(PARAM)]
+    known = any(column == PARAM + name or column.endswith(f".{name}") for column in params)
+    return resolve(name, params) if known else PARAM + name
+
+
+def _attempts(table: pa.Table) -> Sheet:
+    """Every attempt, one row each."""
+    from jobs.present.leaderboard import Sheet
+    from jobs.present.tables import Column
+    from jobs.results.reader import column_cells
+
+    drops = {"host": 4, "seconds": 2, "started": 3, "source": 1}
+    columns = [Column(name, right=name in {"seed", "seconds"}, drop=drops.get(name, 0)) for name in _ATTEMPT]
+    return Sheet(columns, [list(row) for row in zip(*(column_cells(table, name) for name in _ATTEMPT), strict=True)])
 
 
 def _ranked_text(
@@ -138,7 +181,7 @@ def _names(metric: str | None) -> list[str | None]:
     return [*names]
 
 
-def _shown(boards: "Boards", compared: "Sequence[Comparison]", fmt: str, part: str | None) -> str:
+def _shown(boards: Boards, compared: Sequence[Comparison], fmt: str, part: str | None) -> str:
     from jobs.present import comparison as present
     from jobs.present.effect import paragraphs
 

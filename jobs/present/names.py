@@ -10,14 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.config.schema import did_you_mean
 from core.data.dataset import PARTS
 from core.errors import UserError
+from jobs.analysis import data_sets
 from jobs.analysis.scores import metric_name
 from jobs.results.names import MEAN5, PARAM, may_mean, short_names
+from jobs.results.reader import column_cells
 from jobs.study import yaml_document
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _METRICS = {
     "acc": "ACC",
@@ -135,24 +140,26 @@ class Labels:
         """The name of a data set."""
         return self.data.get(name, name)
 
-    def idle(self, columns: Iterable[str], methods: Iterable[str], data: Iterable[str]) -> list[str]:
+    def idle(self, table: pa.Table, columns: Iterable[str]) -> list[str]:
         """Sentences on names of the file that fit nothing in the results.
 
         Args:
-            columns: All columns of the results.
-            methods: The names of their methods.
-            data: The names of their data sets.
+            table: Their rows.
+            columns: All their columns.
         """
-        columns = list(columns)
-        metrics = {metric_name(one) for one in columns if not one.startswith(PARAM)}
         params = [one.removeprefix(PARAM) for one in columns if one.startswith(PARAM)]
-        known = {"metrics": metrics, "methods": {*methods}, "data": {*data}}
-        unknown = [(kind, name, there) for kind, there in known.items() for name in getattr(self, kind)]
-        said = [_nothing(self.source, kind, name, there) for kind, name, there in unknown if name not in there]
-        return said + [
-            _nothing(self.source, "parameters", name, params)
-            for name in self.parameters
-            if not any(may_mean(name, key) for key in params)
+        known = {
+            "metrics": {metric_name(one) for one in columns if not one.startswith(PARAM)},
+            "parameters": {end for key in params for end in _ends(key)},
+            "methods": {*map(str, column_cells(table, f"{PARAM}method.name"))},
+            "data": {name for name, _ in data_sets.split(table)}
+            | {*map(str, column_cells(table, f"{PARAM}data.name"))},
+        }
+        return [
+            f"{self.source}: {kind}.{name}: nothing in these results has this name{did_you_mean(name, there) or '.'}"
+            for kind, there in known.items()
+            for name in getattr(self, kind)
+            if name not in there
         ]
 
     def _own(self, key: str) -> str:
@@ -211,6 +218,7 @@ def _listed() -> str:
     return ", ".join(_SECTIONS)
 
 
-def _nothing(source: str, kind: str, name: str, known: Iterable[str]) -> str:
-    ends = [end for one in known for end in (one, one.rpartition(".")[2])]
-    return f"{source}: {kind}.{name}: nothing in these results has this name{did_you_mean(name, ends) or '.'}"
+def _ends(key: str) -> list[str]:
+    """The key and each end of it, as `method.threshold` and `threshold`."""
+    parts = key.split(".")
+    return [".".join(parts[place:]) for place in range(len(parts))]

@@ -203,9 +203,9 @@ def _markdown(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
 
 
 def _latex(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
-    escaped = [[_UNEVEN.sub(r"$_{-\1}^{+\2}$", tex(cell)) for cell in row] for row in cells]
+    escaped = [[tex_interval(cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: rf"\textbf{{{cell}}}")
-    head, *below = [_row(row) for row in ([tex(column.name) for column in columns], *body)]
+    head, *below = [tex_row(row) for row in ([tex(column.name) for column in columns], *body)]
     lines = [
         rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in columns)}}}",
         r"\toprule",
@@ -218,8 +218,8 @@ def _latex(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(cells: Sequence[str]) -> str:
-    r"""One line; `[` and `*` at its beginning would be arguments of the `\\` or the rule above it."""
+def tex_row(cells: Sequence[str]) -> str:
+    r"""One line of a table; `[` and `*` at its beginning would be arguments of the `\\` or the rule above it."""
     line = " & ".join(cells) + r" \\"
     return f"{{}}{line}" if line.startswith(("[", "*")) else line
 
@@ -239,6 +239,7 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "→": r"$\to$",
     "…": r"\ldots{}",
     "·": r"$\cdot$",
+    "†": r"$\dagger$",
 }
 
 
@@ -256,6 +257,11 @@ def tex(text: str) -> str:
     return "".join(
         _math(sign) if sign else "".join(_TEX_ESCAPES.get(c, c) for c in plain) for plain, sign in _parts(text)
     )
+
+
+def tex_interval(text: str) -> str:
+    """The same, with uneven ends of an interval as index and exponent of the mean."""
+    return _UNEVEN.sub(r"$_{-\1}^{+\2}$", tex(text))
 
 
 def _parts(text: str) -> Iterator[tuple[str, re.Match[str] | None]]:

@@ -1,5 +1,6 @@
 """Names for readers: the usual ones, a person's own, and what LaTeX makes of their signs."""
 
+import pyarrow as pa
 import pytest
 
 from core.errors import UserError
@@ -102,9 +103,9 @@ def test_all_mistakes_of_the_file_are_told_with_their_lines(labels, tmp_path):
 
 def test_a_name_that_fits_nothing_is_told():
     found = Labels({"nmmi": "NMI", "acc": "A"}, {"treshold": "t"}, {"ccc": "CC"}, {"digits": "D"}, source="l.yaml")
-    columns = ["metric.nmi", "metric.acc", "param.method.threshold"]
-    assert found.idle(columns, ["cc"], ["digits"]) == [
+    names = {"param.method.name": ["cc"], "param.data.name": ["digits"], "study": ["s"], "data_hash": ["d"]}
+    assert found.idle(pa.table(names), ["metric.nmi", "metric.acc", "param.method.threshold"]) == [
         "l.yaml: metrics.nmmi: nothing in these results has this name; did you mean 'nmi'?",
-        "l.yaml: methods.ccc: nothing in these results has this name; did you mean 'cc'?",
         "l.yaml: parameters.treshold: nothing in these results has this name; did you mean 'threshold'?",
+        "l.yaml: methods.ccc: nothing in these results has this name; did you mean 'cc'?",
     ]
