@@ -31,6 +31,7 @@ from jobs.present.leaderboard import (
     board_sheet,
     board_table,
     board_text,
+    chosen_settings,
     interval_text,
     settings_text,
     sign_notes,
@@ -73,23 +74,29 @@ def text(boards: Boards, compared: Sequence[Comparison], fmt: str, width: int | 
     return paragraphs([*leaderboard_blocks(boards, fmt, width), *comparison_blocks(compared, fmt, width)], fmt, width)
 
 
-def leaderboard_blocks(boards: Boards, fmt: str, width: int | None = None, labels: Labels | None = None) -> list[str]:
-    """The leaderboards as tables, which end in a newline, and sentences; without labels by the keys that one types."""
+def leaderboard_blocks(
+    boards: Boards, fmt: str, width: int | None = None, labels: Labels | None = None, *, verbose: bool = False
+) -> list[str]:
+    """The leaderboards as tables, which end in a newline, and sentences; without labels by the keys that one types.
+
+    If `verbose`, the settings that are the same in all, and not as by default, stand above the tables. Those that only
+    one data set has stand in its heading.
+    """
     if len(boards) == 1:
         board = boards[0][1]
         if fmt == "table":
-            return [board_text(board, width, labels)]
+            return [board_text(board, width, labels, verbose=verbose)]
         return [board_sheet(board, fmt, labels).render(fmt), *_together(board.notes, fmt, width)]
     shared = shared_board(boards)
     shared_notes, own_notes = notes(boards)
     blocks: list[str] = []
-    if settings := settings_text(shared):
+    if settings := verbose and settings_text(replace(shared, constant=chosen_settings(shared.constant, shared))):
         blocks.append(f"The same in all: {settings}".replace("all: in all", "all"))
     for name, board in boards:
         own = {
             key: value for key, value in board.constant.items() if key not in {*shared.constant, *_in_name(name, board)}
         }
-        settings = settings_text(replace(board, constant=own))
+        settings = settings_text(replace(board, constant=chosen_settings(own, board)))
         blocks += [
             f"Data set {(labels or USUAL).data_set(name)}{settings and f': {settings}'}",
             board_table(board, width, labels) if fmt == "table" else board_sheet(board, fmt, labels).render(fmt),
@@ -165,9 +172,9 @@ def told(boards: Boards) -> list[str]:
     return [*(f"{name}: {note}" for name, said in own.items() for note in said), *shared]
 
 
-def leaderboard_rows(boards: Boards, fmt: str) -> Sheet:
-    """The leaderboards for CSV and JSON: below one another, with the data set in the first column."""
-    sheets = [(name, board_sheet(board, fmt)) for name, board in boards]
+def leaderboard_rows(boards: Boards, fmt: str, labels: Labels | None = None) -> Sheet:
+    """The leaderboards in one table: below one another, with the data set in the first column."""
+    sheets = [(name, board_sheet(board, fmt, labels)) for name, board in boards]
     if len(sheets) == 1:
         return sheets[0][1]
     heads = dict.fromkeys(column.name for _, sheet in sheets for column in sheet.columns)

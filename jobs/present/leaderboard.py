@@ -6,12 +6,14 @@ from typing import Any
 
 from jobs.analysis.estimates import Score
 from jobs.analysis.leaderboard import Entry, Leaderboard
+from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import pareto, tables
 from jobs.present.names import Labels
 from jobs.present.tables import Column
 from jobs.results.names import short_names
+from jobs.study.keys import defaults
 
 _BELOW = 10
 """Of so many configurations the parameters are listed below a table that has no room for them."""
@@ -41,9 +43,9 @@ class Sheet:
         return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
 
 
-def board_text(board: Leaderboard, width: int | None, labels: Labels | None = None) -> str:
-    """The leaderboard for a terminal: constant parameters, the table, and notes."""
-    return header(board, width) + board_table(board, width, labels) + footer(board, width)
+def board_text(board: Leaderboard, width: int | None, labels: Labels | None = None, *, verbose: bool = False) -> str:
+    """The leaderboard for a terminal: the table and notes, and if `verbose` above them the constant parameters."""
+    return (header(board, width) if verbose else "") + board_table(board, width, labels) + footer(board, width)
 
 
 def board_table(board: Leaderboard, width: int | None, labels: Labels | None = None) -> str:
@@ -68,9 +70,16 @@ def _infeasible_text(board: Leaderboard, entry: Entry) -> str:
 
 
 def header(board: Leaderboard, width: int | None) -> str:
-    """The constant parameters in lines of at most `width` characters."""
-    words = settings_text(board).split()
+    """The constant parameters that are not as by default, in lines of at most `width` characters."""
+    words = settings_text(replace(board, constant=chosen_settings(board.constant, board))).split()
     return "".join(f"{line}\n" for line in _wrapped(["the same in all:", *words], width)) + "\n" if words else ""
+
+
+def chosen_settings(constant: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
+    """Those of the settings of a leaderboard that are not as by default, and the method and the data set."""
+    usual = defaults(board.constant)
+    always = {METHOD, "data.name"}
+    return {key: one for key, one in constant.items() if key in always or key not in usual or one != usual[key]}
 
 
 def settings_text(board: Leaderboard) -> str:
@@ -98,7 +107,7 @@ def footer(board: Leaderboard, width: int | None) -> str:
 
 def sign_notes(board: Leaderboard, *, has_bold: bool = False) -> list[str]:
     """The meaning of each sign that is used beside the metric, or of bold type, which tells the same as `=`."""
-    flags = {entry.tied for entry in board.entries[1:]}
+    flags = {entry.tied for entry in board.entries if entry.rank > 1}
     lines = ["= the seeds cannot tell it from the best."] if True in flags and not has_bold else []
     lines += ["Bold: the best, and all that the seeds cannot tell from it."] if True in flags and has_bold else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []

@@ -80,6 +80,20 @@ def _is_plug_in(key: str) -> bool:
     return key.removesuffix(".name") in {field for _, field in plug_in_fields()}
 
 
+def defaults(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The default of each key of a trial with these plug-ins, by dotted key; paths and names that are not known pass.
+
+    Args:
+        chosen: The names of plug-ins by dotted key, such as `method.name`; other keys are passed over.
+    """
+    trial: dict[str, Any] = {}
+    for kind, field in plug_in_fields():
+        if (name := chosen.get(f"{field}.name")) in plugins.names(kind):
+            put(trial, field, {"name": name})
+    # What must be given, as the path of a file, is a mistake here; it has no default.
+    return trial_config.flatten(trial_config.to_mapping(trial_config.read_whole(trial, (), schema.Mistakes())))
+
+
 def completed(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:
     """The trial with another plug-in and that plug-in's options, defaults included."""
     return trial_config.to_mapping(trial_config.read_whole(varied(trial, key, value), (), schema.Mistakes()))
