@@ -57,6 +57,7 @@ GROUPS = {
         "confirm": "Run more seeds until they tell the best from the others.",
         "selection": "Show how good choosing without labels is.",
         "health": "Show what is wrong with trials, and which settings die of it.",
+        "note": "Note something on a study or a trial; list notes.",
         "assign": "Show or write each sample's cluster.",
         "clusters": "Show what the clusters of a trial hold: page and files.",
         "topics": "Show topics: words, documents, and which come again.",

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jobs.results.reader import Loaded
 
 _TABLES = ("leaderboard", "methods")
+_NOTES = 20
 _LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
 _LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
 _ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
@@ -72,7 +73,9 @@ class _Shown:
     help="Order the rows by a parameter or a score instead of the rank; -COLUMN turns the order round.",
 )
 @click.option("--top", type=click.IntRange(min=1), help="Show so many configurations of each leaderboard.")
-@click.option("-v", "--verbose", is_flag=True, help="Show the settings that are the same in all, but for defaults.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show the settings that are the same in all, but for defaults, and notes."
+)
 @options.labels
 @options.fmt
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=_OUT_HELP)
@@ -197,7 +200,18 @@ def _ranked_text(
         raise UserError(f"{SECONDS}, a trial's time, does not rank: begin with a score, as --metric nmi,{SECONDS}.")
     boards = leaderboards(table, first, modes[first], aims)
     compared = comparisons(table, boards, {name: modes[name] for name in others})
-    return _shown(boards, compared, form, _names_of(form, loaded))
+    told = _shown(boards, compared, form, _names_of(form, loaded))
+    return told + _noted(paths, studies, form.fmt) if form.verbose else told
+
+
+def _noted(paths: Sequence[str], studies: Sequence[str], fmt: str) -> str:
+    """What people noted on the studies and their trials, below the tables; nothing for CSV and JSON."""
+    from jobs.present.effect import PROSE, paragraphs
+    from jobs.study.notes import read_all, sentences
+
+    said = [sentences(found, _NOTES) for found in read_all(paths, studies).values()]
+    blocks = [paragraphs([one], fmt, width()) for some in said for one in some]
+    return "\n" + "".join(blocks) if blocks and fmt in PROSE else ""
 
 
 def _names(metric: str | None) -> list[str | None]:
