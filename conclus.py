@@ -55,6 +55,7 @@ GROUPS = {
         "interaction": "Show whether two parameters interact.",
         "next": "Propose the next study, and write its file.",
         "confirm": "Run more seeds until they tell the best from the others.",
+        "export": "Write the best configuration as a study of one trial.",
         "selection": "Show how good choosing without labels is.",
         "health": "Show what is wrong with trials, and which settings die of it.",
         "note": "Note something on a study or a trial; list notes.",
