@@ -9,6 +9,7 @@ from typing import Any
 from core.config import plugins, schema
 from core.config import trial as trial_config
 from core.errors import UserError
+from jobs.results.names import spelled
 from jobs.study.space import Range, covering, label
 
 
@@ -19,11 +20,17 @@ def plug_in_fields() -> list[tuple[str, str]]:
 
 
 def matches(key: str, trial: Mapping[str, Any]) -> list[str]:
-    """The dotted keys of the trial that a key may mean: the key itself, or all keys that end in it."""
+    """The dotted keys of the trial that a key may mean: the key itself, or all keys that end in it.
+
+    Where none does, it may be a usual abbreviation, as `lr`.
+    """
     flat = list(trial_config.flatten(trial))
     named = [name for _, name in plug_in_fields() if f"{name}.name" in flat]
     known = [*flat, *named]
-    return [key] if key in known else [one for one in known if one.endswith(f".{key}")]
+    for name in (key, spelled(key)):
+        if found := [name] if name in known else [one for one in known if one.endswith(f".{name}")]:
+            return found
+    return []
 
 
 def which(key: str, found: Sequence[str], trial: Mapping[str, Any], owner: str = "") -> str:
