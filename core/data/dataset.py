@@ -220,7 +220,7 @@ def _check_finite(samples: NDArray[Any], where: Path | str, columns: Sequence[st
     shown = "missing (nan)" if np.isnan(value) else f"{value:g}"
     raise fault(
         where,
-        f"{_position(index, columns)} is {shown}, and {counted(count, 'such value', 'are')} in the file: "
+        f"{_position(index, columns)} is {shown}, and {counted(count, 'such value', 'are')} in the data: "
         f"every number must be finite and within ±{LARGEST:g}; drop or fill them",
     )
 

@@ -16,7 +16,9 @@ from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, havi
 from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Standing
 from jobs.analysis.scores import (
     CONSENSUS,
+    N_CLUSTERS_FOUND,
     SECONDARY,
+    SECONDARY_COLUMNS,
     RescaledError,
     bounds,
     is_loss,
@@ -137,8 +139,8 @@ class _Cell:
 def wanted_columns(metric: str, aims: Aims = NO_AIMS) -> list[str]:
     """The columns that a leaderboard reads; reading fewer columns is faster."""
     names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    names += [metric, "reason", "data_hash", samples.CONTINUED, *apart.COLUMNS, *selection.COLUMNS, *aims.columns]
-    return [f"{PARAM}*", *names]
+    names += [metric, "reason", "data_hash", samples.CONTINUED, *apart.COLUMNS, *selection.COLUMNS]
+    return [f"{PARAM}*", *names, SECONDARY_COLUMNS[N_CLUSTERS_FOUND], *aims.columns]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -> Leaderboard:
@@ -271,7 +273,7 @@ def _finite(column: Sequence[float | None], rows: Sequence[int]) -> list[float]:
 
 
 def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | None]]:
-    sources = {name: f"{of_epoch(column)}{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
+    sources = {name: f"{of_epoch(column)}{name}" for name in SECONDARY} | SECONDARY_COLUMNS
     there = set(table.column_names) - {column}
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 

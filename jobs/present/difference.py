@@ -29,7 +29,7 @@ def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: 
     parts = [
         _title(f"A: {here}, B: {there}", fmt, 2),
         "".join(f"{part}\n" for line in notes(found, metric, better) for part in _lines(said(line), fmt, width)),
-        _title("Changed from A to B" if found.changes else _SAME, fmt, 3),
+        _title("Changed from A to B" if found.changes else _SAME, fmt, 3) if found.changes or found.pairs else "",
         _changes_sheet(found).render(fmt, width) if found.changes else "",
         _title(f"{said(metric)} of the {counted(len(found.pairs), 'configuration')} in both", fmt, 3)
         if found.pairs

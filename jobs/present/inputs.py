@@ -32,6 +32,31 @@ def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
     return loaded.need_rows()
 
 
+def check_order(paths: Sequence[str], params: Sequence[str], command: str) -> None:
+    """Checks that folders come before the names of parameters.
+
+    Args:
+        paths: The folders, if any are given.
+        params: The parameters.
+        command: The command, for the message.
+
+    Raises:
+        UserError: A folder stands in the place of a parameter.
+    """
+    from jobs.results.layout import PREFIX
+    from jobs.results.storage import at, folders, is_folder
+
+    def holds_results(path: str) -> bool:
+        return is_folder(place := at(path)) and bool(folders(place, PREFIX))
+
+    if not any(map(holds_results, params)):
+        return
+    swapped = [*paths, *params]
+    names = [one for one in swapped if not holds_results(one)] or ["PARAM"]
+    places = [one for one in swapped if holds_results(one)]
+    raise UserError(f"The folder comes first, then the parameter: conclus {command} {' '.join([*places, *names])}")
+
+
 def finished_trials(
     paths: Sequence[str], studies: Sequence[str], where: str, wanted: tuple[str | None, str | None]
 ) -> tuple[Trials, str]:

@@ -18,6 +18,8 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 _GAP = "  "
 _UNEVEN = re.compile(r"(?<=\d) -([\d.]+) \+([\d.]+)$")
 """An interval whose ends are not equally far from the mean: `0.968 -0.041 +0.018`."""
+_WORDS = re.compile(r" (?=[^\W\d_]|\()")
+"""Where a text may be broken: before a word, never within a score and its interval."""
 _WIDE = "\u1100"
 """The first character that is two columns wide."""
 
@@ -93,6 +95,13 @@ def render(
     return _TEXTS[fmt](described, cells, bold)
 
 
+def fits(columns: Sequence[Column], rows: Sequence[Sequence[Any]], width: int) -> bool:
+    """Whether a terminal of this width has room for the table without folding texts or showing it in parts."""
+    cells = [[cell_text(value) for value in row] for row in rows]
+    heads = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
+    return _kept(heads, _widths(heads, cells), width) is not None
+
+
 def numbers(values: Sequence[Any]) -> list[Any]:
     """A column's numbers with the fewest digits, at least four, that keep different values different."""
     found = {value for value in values if _is_number(value)}
@@ -166,7 +175,7 @@ def _texts_folded(columns: Sequence[Column], cells: Cells, width: int) -> Cells:
     texts = [i for i, column in enumerate(columns) if not column.right]
     for i in sorted(texts, key=lambda i: -widths[i]):
         if (over := _total(widths) - width) > 0:
-            room = max(_widest([word for row in cells for word in row[i].split(" ")]), widths[i] - over)
+            room = max(_widest([word for row in cells for word in _WORDS.split(row[i])]), widths[i] - over)
             cells = [[*row[:i], "\n".join(_lines(row[i], room)), *row[i + 1 :]] for row in cells]
             widths = _widths(columns, cells)
     return cells
@@ -175,7 +184,7 @@ def _texts_folded(columns: Sequence[Column], cells: Cells, width: int) -> Cells:
 def _lines(text: str, room: int) -> list[str]:
     """The text in lines of at most so many columns, broken between words."""
     lines = [""]
-    for word in text.split(" "):
+    for word in _WORDS.split(text):
         if lines[-1] and display_width(f"{lines[-1]} {word}") > room:
             lines.append(word)
         else:

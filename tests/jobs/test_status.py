@@ -417,7 +417,7 @@ def test_stop_ends_a_run_of_this_machine_and_resume_goes_on(running, command, tm
     code, out, err = command("resume", results, "--workers", "1")
     assert code == 0, err
     assert f"6 trials, {before.done} done before" in err
-    assert "epochs=15" in out
+    assert "epochs=15" in command("aggregate", results, "-v")[1]
     after = standing(results / "study=long")
     assert (after.done, after.planned) == (6, 6)
 
