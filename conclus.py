@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -55,8 +56,10 @@ GROUPS = {
         "interaction": "Show whether two parameters interact.",
         "next": "Propose the next study, and write its file.",
         "confirm": "Run more seeds until they tell the best from the others.",
+        "export": "Write the best configuration as a study of one trial.",
         "selection": "Show how good choosing without labels is.",
         "health": "Show what is wrong with trials, and which settings die of it.",
+        "note": "Note something on a study or a trial; list notes.",
         "assign": "Show or write each sample's cluster.",
         "clusters": "Show what the clusters of a trial hold: page and files.",
         "topics": "Show topics: words, documents, and which come again.",
@@ -77,6 +80,33 @@ GROUPS = {
     },
 }
 """The commands in the order of `conclus --help`, each in one line of at most 80 columns."""
+
+
+class Help(click.HelpFormatter):
+    """Breaks no line at a hyphen: `--seeds-at-most` is one word."""
+
+    def write_text(self, text: str) -> None:
+        """A paragraph."""
+        super().write_text(_unbroken(text))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Names and what they mean."""
+        super().write_dl([(_unbroken(name), _unbroken(text)) for name, text in rows], col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        """All that was written."""
+        return super().getvalue().replace(_HYPHEN, "-")
+
+
+_HYPHEN = "\u2011"
+"""A hyphen at which no line is broken."""
+
+
+def _unbroken(text: str) -> str:
+    return text.replace("-", _HYPHEN)
+
+
+click.Context.formatter_class = Help
 
 
 class Commands(click.Group):

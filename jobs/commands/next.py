@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,7 @@ import click
 
 from core.errors import UserError, counted
 from jobs.present import inputs, options
-from jobs.present.output import deliver, say, width
+from jobs.present.output import deliver, say, width, wrapped
 from jobs.present.tables import duration
 from jobs.results.storage import Place, Remote
 
@@ -105,7 +104,7 @@ def _say(proposal: Proposal, trials: Trials, notes: Sequence[str]) -> None:
     lines = [*(sentence(one) for one in proposal.advice), *notes]
     lines += [_cost(proposal, float(trials.seconds.mean())), *([proposal.note] if proposal.note else [])]
     for line in lines:
-        click.echo(textwrap.fill(line, width(), subsequent_indent="  ", break_on_hyphens=False))
+        click.echo("\n".join(wrapped(line, width(), "  ")))
 
 
 def _cost(proposal: Proposal, seconds: float) -> str:

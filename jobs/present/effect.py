@@ -1,6 +1,5 @@
 """An effect as tables and sentences."""
 
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from jobs.analysis.scores import metric_name
 from jobs.analysis.slices import Slice
 from jobs.present import tables
 from jobs.present.leaderboard import Sheet
+from jobs.present.output import wrapped
 from jobs.present.tables import Column
 from jobs.present.visible import literal, one_line
 from jobs.results.names import short_names
@@ -108,7 +108,7 @@ def paragraphs(blocks: Sequence[str], fmt: str, width: int | None) -> str:
 def _sentence(text: str, fmt: str, width: int | None) -> str:
     mark = "% " if fmt == "latex" else ""
     text = literal(text) if fmt == "markdown" else one_line(text)
-    folded = textwrap.wrap(text, width) if fmt == "table" and width else [text]
+    folded = wrapped(text, width) if fmt == "table" and width else [text]
     return "".join(f"{mark}{line}\n" for line in folded)
 
 
