@@ -14,7 +14,7 @@ from cluster import memory
 from cluster.executor import LEFT, ClusterError, Event, Stop
 from core.errors import UserError
 from jobs.analysis.scores import CONSENSUS
-from jobs.execution import dispatch
+from jobs.execution import dispatch, tracked
 from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
 from jobs.execution.gathering import Gatherer
@@ -120,7 +120,7 @@ def run(
         ClusterError: the machines do not have what the study asks for.
     """
     trust.recall()
-    trust.name(trust.own(plug_ins.plug_in_files(study)))
+    trust.name(trust.own(plug_ins.every_file(study)))
     ready = prepare(study, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
     return execute(ready, on_event=on_event or _ignore, stop=stop or Stop())
 
@@ -160,6 +160,7 @@ def ready(
     memory.check(study.resources.memory_gb)
     if study.select.save_model and importlib.util.find_spec("safetensors") is None:
         raise UserError("select.save_model: safetensors is not installed: uv sync --extra safetensors --inexact")
+    tracked.check(study.track)
     goes_on: list[str] = []
     if study.select.save_state:
         states.refuse_fixed(todo)
