@@ -5,9 +5,9 @@ The address may hold a key. So it is in no message and no file, and an error is 
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
+import re
 import shlex
 import subprocess
 import urllib.error
@@ -17,12 +17,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from cluster.executor import Event
 from core.errors import counted
-from core.evaluation.health import faults
 from jobs.present.output import remark
 from jobs.study.sections import Notify, Occasion
 
 WEBHOOK = "CONCLUS_WEBHOOK"
 """The environment variable with an address for studies that name none."""
+BROKEN = ("DIVERGED", "COLLAPSED", "TOPIC_COLLAPSE", "CRITIC_WON")
+"""The codes of a training that goes nowhere: somebody should look before more trials run."""
 _SECONDS = 5.0
 """The longest that a webhook or a command may take."""
 
@@ -45,16 +46,12 @@ class Notices:
         self._failed = False
 
     def hear(self, event: Event) -> None:
-        """Tells of the first trial in which each fault of health was found."""
-        if event.kind != "finished":
-            return
-        data = event.data
-        found = [*faults(str(data.get("verdict", "")))]
-        if str(data.get("reason", "")).startswith("DIVERGED"):
-            found.insert(0, "DIVERGED")
-        if new := [code for code in dict.fromkeys(found) if code not in self._codes]:
-            self._codes.update(new)
-            self._tell("diverged", f"trial {event.key}: {', '.join(new)}")
+        """Tells of the first trial in which each code of `BROKEN` is found."""
+        said = f"{event.data.get('verdict', '')}; {event.data.get('reason', '')}"
+        new = {*re.findall(r"\b[A-Z_]+\b", said)}.intersection(BROKEN) - self._codes
+        if event.kind == "finished" and new:
+            self._codes |= new
+            self._tell("diverged", f"trial {event.key}: {', '.join(sorted(new))}")
 
     def end(self, *, done: int, failed: int, missing: int, why: str) -> None:
         """Tells how the run ended, and waits until all notices are sent.
@@ -63,11 +60,15 @@ class Notices:
             done: number of trials that are done.
             failed: number of trials that failed.
             missing: number of trials that are left.
-            why: why the run ended before its study, else empty.
+            why: why the run ended when it did, else empty.
         """
-        counts = [f"{counted(done, 'trial')} done", f"{failed} failed" * bool(failed), f"{missing} left" * bool(missing)]
+        counts = [
+            f"{counted(done, 'trial')} done",
+            f"{failed} failed" * bool(failed),
+            f"{missing} left" * bool(missing),
+        ]
         text = ", ".join(filter(None, counts)) + (f"; {why}" if why else "")
-        self._tell("paused" if missing or why else "done", text)
+        self._tell("paused" if missing else "done", text)
         if self._thread:
             self._thread.shutdown()
 
@@ -101,9 +102,7 @@ def _post(address: str, content: dict[str, str]) -> None:
 
 def _call(command: Sequence[str], text: str, occasion: str, study: str) -> None:
     told = {**os.environ, "CONCLUS_EVENT": occasion, "CONCLUS_STUDY": study}
-    done = subprocess.run(
-        command, input=text, text=True, env=told, timeout=_SECONDS, capture_output=True, check=False
-    )
+    done = subprocess.run(command, input=text, text=True, env=told, timeout=_SECONDS, capture_output=True, check=False)
     if done.returncode:
         raise ChildProcessError(done.returncode, f"exit code {done.returncode}")
 

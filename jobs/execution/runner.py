@@ -18,6 +18,7 @@ from jobs.execution import dispatch, tracked
 from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
 from jobs.execution.gathering import Gatherer
+from jobs.execution.notices import Notices
 from jobs.execution.stored import advanced_since, begun, card_hours, epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, this_machine_for, worker_count
 from jobs.models import states
@@ -31,7 +32,7 @@ from jobs.results.layout import QUEUE, existing, study_folder, trial_files
 from jobs.results.lock import exclusive
 from jobs.results.storage import StorageError
 from jobs.study import plug_ins, trust
-from jobs.study.sections import Budget
+from jobs.study.sections import Budget, Notify
 from jobs.study.study import Study
 
 MANY_FILES = 200
@@ -180,6 +181,7 @@ def ready(
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
     """Trains the trials of a prepared study; see `run`."""
     name, end = ready.plan.study.name, _End()
+    notices = Notices(name, ready.plan.study.notify if ready.only is None else Notify(on=()))
     storage.sweep(study_folder(ready.results, name))
     storage.sweep(existing(storage.at(ready.results), QUEUE))
     if ready.anything:
@@ -187,7 +189,7 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
             write_study(ready.results, ready.plan)
             if ready.again in stops.asked(study_folder(ready.results, name)):
                 stops.withdraw(study_folder(ready.results, name), ready.again)
-            _execute(ready, on_event, stop, end)
+            _execute(ready, on_event, stop, end, notices)
             end.unwritable = end.unwritable or _tidy(ready)
     try:
         summary = summarise(known(ready.plan, ready.results), ready.results)
@@ -195,7 +197,11 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
         left = ready.plan.n_trials - (before := len(ready.plan.trials) - len(ready.todo))
         summary = Summary(before, 0, left)
         end.unwritable = end.unwritable or str(error)
-    return replace(summary, stopped=stop.requested, signal=stop.signal, **vars(end))
+    summary = replace(summary, stopped=stop.requested, signal=stop.signal, **vars(end))
+    if ready.anything:
+        why = summary.unwritable or summary.paused or summary.limit or "it was stopped" * summary.stopped
+        notices.end(done=summary.done, failed=summary.failed, missing=summary.missing, why=why)
+    return summary
 
 
 @dataclass
@@ -259,7 +265,7 @@ def summarise(plan: Plan, results: str) -> Summary:
     return Summary(counts["done"], counts["failed"], counts["missing"] + counts["interrupted"] + unchosen)
 
 
-def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
+def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End, notices: Notices) -> None:
     study, results = ready.plan.study, storage.absolute(ready.results)
     device = "cuda" if study.resources.gpu else "cpu"
     shared = dispatch.shared(study, results, plug_ins.plug_in_files(study), device=device)
@@ -285,6 +291,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
             end.hopeless, end.saved = end.hopeless + 1, end.saved + saved
         breaker.hear(event)
         gatherer.hear(event)
+        notices.hear(event)
         on_event(event)
 
     from jobs.results.writer import new_attempt_id  # pyarrow is slow to import: a plan does without it

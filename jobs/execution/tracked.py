@@ -160,7 +160,7 @@ class _Follower:
         if not trouble:
             return ""
         has = f"it has the epochs up to {self._at}" if self._at else "it has no epoch"
-        return f"TRACKER: {PurePath(self._name).name}: {trouble}; {has}"
+        return f"TRACKER: {PurePath(self._name).name}: {trouble}, {has}".replace("; ", ", ")  # One of several reasons.
 
     def _work(self) -> None:
         try:

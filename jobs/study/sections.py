@@ -182,7 +182,7 @@ class Notify:
             environment variable CONCLUS_WEBHOOK names one.
         command: a command that gets the sentence on its standard input, run without a shell.
         on: `done`: nothing is left to run; `paused`: the run has ended and trials are left; `diverged`: the first trial
-            in which each fault of health was found.
+            that diverged, and the first that collapsed.
     """
 
     webhook: str | None = None

@@ -162,7 +162,7 @@ class Reader:
             space=SpaceReader(self.content, self.folder, self.mistakes).read(root.get("space"), trial),
             seeds=self._seeds(root.get("seeds", [0])),
             track=self._track(root.get(TRACK)),
-            source=root,
+            source={key: value for key, value in root.items() if key != NOTIFY},  # Results keep it.
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
         if not study.mode_written and (better := direction(study.select.metric, methods(trial, study.space))):
