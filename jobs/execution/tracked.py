@@ -106,17 +106,17 @@ class Tracked:
         for one in self._followers:
             one.tell((attempt.epochs_done, attempt.seconds, epochs.last(attempt)))
 
-    def close(self, status: str, reason: str, *, patience: float = END_SECONDS) -> str:
+    def close(self, status: str, reason: str, *, leaving: bool = False) -> str:
         """Ends the trackers' runs, as `Tracker.close` says; returns the reason with what failed.
 
         Args:
             status: how the attempt ends.
             reason: why.
-            patience: the seconds that all of them together may take.
+            leaving: whether the process has to leave.
         """
         for one in self._followers:
             one.tell((status, reason))
-        end = time.monotonic() + patience
+        end = time.monotonic() + (LEAVE_SECONDS if leaving else END_SECONDS)
         told = [one.ended(max(0.0, end - time.monotonic())) for one in self._followers]
         self._followers = []
         return joined(reason, *told)

@@ -31,7 +31,7 @@ from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.execution import epochs, output
 from jobs.execution.order import Order, first_row
 from jobs.execution.reasons import joined, kind
-from jobs.execution.tracked import LEAVE_SECONDS, Tracked
+from jobs.execution.tracked import Tracked
 from jobs.execution.verdict import SAVED, Judge, left
 from jobs.models import assignments, states
 from jobs.models.assignments import KeepRule
@@ -295,7 +295,7 @@ class _Running:
         self._write_checkpoint(row)
         self.attempt.reason = "INTERRUPTED"
         self._write()
-        self.tracked.close("interrupted", self.attempt.reason, patience=LEAVE_SECONDS)
+        self.tracked.close("interrupted", self.attempt.reason, leaving=True)
 
     def _write_model(self) -> None:
         if self.model:

@@ -49,6 +49,8 @@ class Tracker:
             x_disable_stats=True,
             x_disable_machine_info=True,
             x_save_requirements=False,
+            # Seconds after which a killed trial's epochs are in the file; W&B's own are 15.
+            x_transaction_log_flush_interval=1.0,
         )
         self._run: Any = wandb.init(
             project=os.environ.get("WANDB_PROJECT") or "conclus",
@@ -68,7 +70,8 @@ class Tracker:
     def log(self, epoch: int, seconds: float, values: Mapping[str, float]) -> None:
         """Hands on an epoch that W&B does not have."""
         if epoch > self._done:
-            self._run.log({**values, "epoch": epoch, "seconds": seconds}, step=epoch)
+            # Without `commit` it would wait for the next one.
+            self._run.log({**values, "epoch": epoch, "seconds": seconds}, step=epoch, commit=True)
 
     def close(self, status: str, reason: str) -> None:
         """Ends the run; one that failed or was interrupted is so in W&B."""
