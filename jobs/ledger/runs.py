@@ -84,7 +84,8 @@ def content(path: Path, runs: Sequence[StoredRun]) -> Content:
         what = f"{len(runs):,} runs, more than {MOST_RUNS:,}" if runs else "no run"
         raise UserError(f"{path} has {what}.")
     params = list(dict.fromkeys(name for one in runs for name in one.params))
-    metrics = list(dict.fromkeys(name for one in runs for name in _last(one)))
+    reported = dict.fromkeys(name for one in runs for name in _last(one))
+    metrics = [one for one in reported if target(f"{_METRICS}{one}").key.startswith(METRIC)]  # `seconds` is none.
     about = ("run_id", "run_name", "status", "start_time", "seconds")
     header = (*about, *(f"params.{one}" for one in params), *(f"{_METRICS}{one}" for one in metrics))
     rows: list[TextRow] = []

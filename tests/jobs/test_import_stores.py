@@ -75,6 +75,7 @@ def file_store(folder):
         )
         (run / "params" / "lr").write_text(str(lr))
         (run / "metrics" / "nmi").write_text("".join(f"{start + 1000 * s} {v} {s}\n" for s, v in points))
+        (run / "metrics" / "seconds").write_text(f"{start} 1 1\n")
         (run / "metrics" / "val" / "loss").write_text("".join(f"{start} {1 - v} {s}\n" for s, v in points))
     deleted = folder / "0" / "d4"
     deleted.mkdir()
