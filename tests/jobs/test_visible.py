@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import conclus
 from cluster.executor import Event
 from jobs.execution.progress import Progress
 from jobs.ledger import delimited, markdown
@@ -95,6 +96,27 @@ def test_no_command_prints_or_writes_what_a_terminal_would_obey(command, hostile
     assert found is None, (out + err + written)[max(0, found.start() - 80) : found.end() + 80]
     if words[0] not in SILENT and ".svg" not in words[-1]:
         assert "OWNED" in out + err + written, "the attack did not reach what is shown"
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda one: one.leaderboard("nmi"),
+        lambda one: one.effect("rate", "nmi"),
+        lambda one: one.importance("nmi"),
+        lambda one: one.interaction("rate", f"key{EVIL}", "nmi"),
+        lambda one: one.health(),
+        lambda one: one,
+    ],
+)
+def test_no_object_of_python_shows_what_a_terminal_or_a_notebook_would_obey(hostile, ask):
+    shown = ask(conclus.open(hostile))
+    assert "OWNED" in repr(shown)
+    assert not RAW.search(repr(shown))
+    if hasattr(shown, "_repr_html_"):
+        assert not RAW.search(shown._repr_html_())
+        assert {*re.findall(r"</?([^ >]+)", shown._repr_html_())} <= {"table", "tr", "th", "td", "p", "b"}
+        assert "&lt;b&gt;" in shown._repr_html_()
 
 
 def test_even_a_terminal_that_knows_ascii_alone_gets_nothing_raw(root, hostile):
