@@ -1,6 +1,7 @@
 """Conclusions as objects of Python: what the commands print, the same numbers as tables, and words for mistakes."""
 
 import ast
+import contextlib
 import doctest
 import io
 import re
@@ -52,7 +53,12 @@ def trained(tmp_path_factory):
     np.savez(folder / "mine.npz", X=rng.normal(size=(3, 5))[labels] * 3 + rng.normal(size=(60, 5)), y=labels)
     data = {"name": "file", "path": folder / "mine.npz"}
     study = conclus.study({**STUDY, "trial": {**STUDY["trial"], "data": data}})
-    assert conclus.run(study, results=str(folder / "results"), workers=1).done == 4
+    with contextlib.redirect_stderr(io.StringIO()) as shown:
+        assert conclus.run(study, results=str(folder / "results"), workers=1, progress=True).done == 4
+    (folder / "shown.txt").write_text(shown.getvalue())
+    with contextlib.redirect_stderr(io.StringIO()) as shown:
+        assert conclus.run(study, results=str(folder / "results"), workers=1, progress=True).done == 4
+    assert not shown.getvalue(), "nothing was left to do"
     return folder
 
 
@@ -174,6 +180,10 @@ def test_the_report_is_written(stored):
     page = stored.report("r.html")
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
     assert r"\toprule" in stored.report("r.tex", "acc").read_text(encoding="utf-8")
+
+
+def test_progress_outside_of_a_notebook_is_that_of_the_command(trained):
+    assert (trained / "shown.txt").read_text().splitlines()[-1].startswith("4/4 done · 0 running")
 
 
 def test_the_next_study_is_that_of_the_command(trained, command, monkeypatch):

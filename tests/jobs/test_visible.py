@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import conclus
 from cluster.executor import Event
+from jobs.execution.notebook import NotebookProgress
 from jobs.execution.progress import Progress
 from jobs.ledger import delimited, markdown
 from jobs.present import tables, visible
@@ -153,6 +154,31 @@ def test_progress_moves_the_cursor_itself_and_lets_no_reason_do_so(wrapped):
     assert "OWNED" in shown
     assert r"\nforged" in shown
     assert not RAW.search(shown.replace("\r\x1b[K", ""))
+
+
+def test_the_bar_of_a_notebook_shows_a_reason_as_text(monkeypatch):
+    drawn = []
+
+    class Handle:
+        def update(self, data, *, raw):
+            drawn.append(data)
+
+    def display(data, *, raw, display_id):
+        drawn.append(data)
+        return Handle()
+
+    monkeypatch.setattr("IPython.core.display_functions.display", display)
+    progress = NotebookProgress(None, 3, 0)  # type: ignore[arg-type]
+    progress.close()
+    assert not drawn, "nothing has begun"
+    progress.say(f"trial x failed: {EVIL}\nforged")
+    progress.hear(Event("waiting", "", error=f"2 CPU held by {EVIL}"))
+    progress.close()
+    assert len(drawn) == 3
+    assert drawn[-1]["text/html"].startswith('<div><progress value="0.000" max="3"')
+    assert r"\nforged" in drawn[-1]["text/html"]
+    assert "&lt;b&gt;" in drawn[-1]["text/html"]
+    assert not RAW.search("".join(drawn[-1].values()).replace("\n", ""))
 
 
 def test_watch_draws_a_terminal_anew_and_nothing_else(root, hostile):
