@@ -160,7 +160,7 @@ def test_the_bar_of_a_notebook_shows_a_reason_as_text(monkeypatch):
     drawn = []
 
     class Handle:
-        def update(self, data, *, raw):
+        def update(self, data, **_):
             drawn.append(data)
 
     def display(data, *, raw, display_id):
