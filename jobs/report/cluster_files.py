@@ -35,7 +35,7 @@ def files(found: ClusterContents, title: str, made: str) -> dict[str, bytes]:
     """
     parts = [
         Section("trial", "Trial", clusters.introduction(found)),
-        *(Section(*part, has_charts=True, has_images=part[0] in {"images", "scene"}) for part in clusters.parts(found)),
+        *(Section(*part, has_images=part[0] in {"images", "scene"}) for part in clusters.parts(found)),
         Section("reading", "How to read this page", clusters.reading()),
     ]
     page = html.document(title, "clusters", clusters.subtitle(found), parts, made)
