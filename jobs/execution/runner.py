@@ -27,6 +27,7 @@ from jobs.planning.cpu_fallback import NO_CARD, on_cpu, without_card
 from jobs.planning.data_check import check_data
 from jobs.planning.known import known
 from jobs.planning.plan import Plan, PlannedTrial
+from jobs.present.bar import preparing
 from jobs.results import stops, storage
 from jobs.results.layout import QUEUE, existing, study_folder, trial_files
 from jobs.results.lock import exclusive
@@ -98,6 +99,7 @@ def run(
     address: str | None = None,
     allow_cpu: bool = False,
     keep_going: bool = False,
+    progress: bool = False,
     on_event: Listener | None = None,
     stop: Stop | None = None,
 ) -> Summary:
@@ -112,6 +114,7 @@ def run(
         address: the address of a running Ray cluster, `host:port` or `auto`; by default only this machine is used.
         allow_cpu: without a GPU, run trials that ask for one on the CPU.
         keep_going: continue even if the first trials all fail for the same reason.
+        progress: show how far it is: by a bar in a notebook, elsewhere on standard error as `conclus run` does.
         on_event: receives the events of each trial.
         stop: once requested, running trials are saved for resuming and no other trial starts.
 
@@ -122,8 +125,21 @@ def run(
     """
     trust.recall()
     trust.name(trust.own(plug_ins.every_file(study)))
-    ready = prepare(study, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
-    return execute(ready, on_event=on_event or _ignore, stop=stop or Stop())
+    with preparing(quiet=not progress):
+        ready = prepare(study, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
+    stop = stop or Stop()
+    if not progress or not ready.anything:
+        return execute(ready, on_event=on_event or _ignore, stop=stop)
+    from jobs.execution.notebook import progress_of
+
+    with contextlib.closing(progress_of(ready)) as shown:
+
+        def hear(event: Event) -> None:
+            shown.hear(event)
+            if on_event:
+                on_event(event)
+
+        return execute(ready, on_event=hear, stop=stop)
 
 
 def prepare(

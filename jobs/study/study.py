@@ -124,6 +124,28 @@ def document(path: str | Path) -> Document:
     return content
 
 
+def from_mapping(content: Mapping[str, Any]) -> Study:
+    """A study from what a study file would hold; relative paths in it are relative to the current folder.
+
+    Args:
+        content: The keys of a study file with their values, nested as there; `content` itself is not changed.
+
+    Raises:
+        UserError: one line for each mistake: key, what is wrong, what would be right.
+
+    Examples:
+        >>> study = from_mapping({
+        ...     "study": "first",
+        ...     "trial": {"data": "digits", "epochs": 2},
+        ...     "space": {"learning_rate": {"grid": [2e-4, 1e-3]}},
+        ...     "seeds": [0, 1],
+        ... })
+        >>> study.name, study.seeds
+        ('first', (0, 1))
+    """
+    return Reader(yaml_document.of(content, "the study"), Path()).read(())
+
+
 def parse(text: str, name: str, folder: Path, overrides: Sequence[str] = ()) -> Study:
     """Reads and checks the text of a study file; messages call it `name`, and its paths are relative to `folder`.
 
