@@ -1,7 +1,7 @@
 """The state of a study, read from its result files alone, whether the study is running, finished or copied."""
 
 import time
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -17,7 +17,7 @@ from jobs.analysis.leaderboard import Entry, wanted_columns
 from jobs.analysis.pareto import Aims
 from jobs.health.usage import COLUMNS as USAGE
 from jobs.health.usage import Usage, usage
-from jobs.results import lock, records, stops, storage
+from jobs.results import course, lock, records, stops, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
 from jobs.results.reader import load, take
@@ -38,11 +38,14 @@ class Trial:
 
     Attributes:
         state: `running`, `silent` (its process may be dead), `interrupted` (it can be resumed) or `failed`.
-        epoch: The last epoch written.
+        epoch: The last epoch known.
         epochs: Number of epochs planned; None if unknown.
-        heard: Seconds since its file was last written; None if the file is gone.
+        heard: Seconds since its files were last written; None if its row is gone.
         reason: Why it failed.
         verdict: What its health was when its file was last written: `OK` or codes; empty if unknown.
+        loss: That of the last epoch of a running trial; None if unknown.
+        value: The metric of its last scored epoch; None if unknown.
+        seconds_left: Estimated wall time left of a running trial, scoring included; None before its first epoch.
     """
 
     trial_key: str
@@ -55,6 +58,9 @@ class Trial:
     host: str
     reason: str
     verdict: str = ""
+    loss: float | None = None
+    value: float | None = None
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +74,7 @@ class StudyStatus:
         begun: The trials that have begun and are not done.
         metric: The metric by which the study selects.
         best: The best configuration so far; None before the first result, and where there are several data sets.
-        seconds_left: Estimated wall time left; None unless a trial is running and a trial is done.
+        seconds_left: Estimated wall time left; None unless a trial is running, and has ended an epoch or one is done.
         warnings: Sentences on files that cannot be read.
         per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
         used: The hours that all attempts in the study's folder took, by person.
@@ -202,17 +208,31 @@ def _slowest(table: pa.Table) -> float | None:
 
 def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ended: bool) -> Trial:
     heard = _seconds_since_write(folder / TRIALS / f"{row['trial_key']}.{row['attempt_id']}.parquet")
+    epoch, seconds = row["epochs_done"] or 0, row["seconds"] or 0.0
+    epochs = int(row["param.epochs"]) if row.get("param.epochs") else None
+    loss = value = left = None
+    if row["status"] == "running" and (told := course.read(folder, row["trial_key"], row["attempt_id"])):
+        heard = None if heard is None else min(heard, max(0.0, time.time() - told.written))
+        if told.done and told.done[-1].epoch > epoch:
+            epoch, seconds, loss, _ = told.done[-1]
+        value = next((one.value for one in reversed(told.done) if one.value is not None), None)
+    state = _state(row, heard, slowest, ended=ended)
+    if state == "running" and epochs and epoch:
+        left = max(0.0, (epochs - epoch) * seconds / epoch)
     return Trial(
         trial_key=row["trial_key"],
         seed=row["seed"],
-        state=_state(row, heard, slowest, ended=ended),
-        epoch=row["epochs_done"] or 0,
-        epochs=int(row["param.epochs"]) if row.get("param.epochs") else None,
-        seconds=row["seconds"] or 0.0,
+        state=state,
+        epoch=epoch,
+        epochs=epochs,
+        seconds=seconds,
         heard=heard,
         host=row["host"] or "",
         reason=row["reason"] or "",
         verdict=row.get("verdict") or "",
+        loss=loss,
+        value=value,
+        seconds_left=left,
     )
 
 
@@ -245,14 +265,16 @@ def _bests(
 
 def _seconds_left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int) -> float | None:
     """Wall seconds until all trials are done: the remaining training time, shared among the running trials."""
-    known = [one for one in seconds if one]
-    states = Counter(one.state for one in begun)
-    if not known or not states["running"]:
+    running = [one for one in begun if one.state == "running"]
+    known = [one for one in seconds if one] or [
+        one.seconds + one.seconds_left for one in running if one.seconds_left is not None
+    ]
+    if not known or not running:
         return None
-    rest = {state: [max(0.0, fmean(known) - one.seconds) for one in begun if one.state == state] for state in states}
-    waiting = missing * fmean(known) + sum(rest.get("interrupted", [])) + sum(rest.get("silent", []))
-    running = rest["running"]
-    return max(*running, (sum(running) + waiting) / len(running))
+    rest = [max(0.0, fmean(known) - one.seconds) for one in begun if one.state in {"interrupted", "silent"}]
+    # A trial's own speed tells more of it than the others' length.
+    own = [max(0.0, fmean(known) - one.seconds) if (left := one.seconds_left) is None else left for one in running]
+    return max(*own, (sum(own) + missing * fmean(known) + sum(rest)) / len(own))
 
 
 def _per_hour(done: Sequence[Mapping[str, Any]], begun: Sequence[Trial]) -> float | None:
