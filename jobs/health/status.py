@@ -1,7 +1,6 @@
 """The state of a study, read from its result files alone, whether the study is running, finished or copied."""
 
 import time
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
@@ -20,7 +19,7 @@ from jobs.health.usage import Usage, usage
 from jobs.results import course, lock, records, stops, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
-from jobs.results.reader import load, take
+from jobs.results.reader import column_cells, load, take
 from jobs.results.storage import Place
 
 PATIENCE_SECONDS = 90.0
@@ -122,26 +121,31 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
     select: dict[str, Any] = plan.get("select") or {"metric": "nmi", "mode": "max"}
     metric, mode = select["metric"] or "nmi", select.get("mode") or direction(select["metric"] or "nmi") or "max"
     aims = Aims.of(select)
-    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric, aims)])
-    attempts = _attempts(loaded.table)
-    keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
+    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric, aims, alone=True)])
+    table = loaded.table
+    attempts = _Attempts(table)
+    keys = [str(trial[0]) for trial in plan.pop("trials", None) or () if trial]
     planned: int = plan.get("n_trials") or len(keys)
     # A search algorithm adds trials while it runs, so its trials are those that have begun.
-    one_each = take(loaded.table, [_row(rows)["place"] for rows in attempts.values()])
+    one_each = take(table, [attempts.counting(key) for key in attempts.places])
     contents = plan.get("plug_ins") or {}
-    own = {key: attempts[key] for key in keys if key in attempts}
+    own = [key for key in keys if key in attempts.places]
     if planned > len(keys) or not keys:
-        own |= {key: attempts[key] for key in _belonging(one_each, contents)}
+        own = [*dict.fromkeys([*own, *_belonging(one_each, contents)])]
     planned = max(planned, len(own))
-    done = {key: good for key, rows in own.items() if (good := _done_attempt(rows))}
-    slowest = _slowest(loaded.table)
-    begun = tuple(_trial(folder, rows[-1], slowest, ended=ended) for key, rows in own.items() if key not in done)
+    counting = {key: attempts.counting(key) for key in own}
+    bests = _bests(table, sorted(counting.values()), (metric, mode), aims)
+    done = {key: place for key, place in counting.items() if attempts.status[place] in FINISHED}
+    slowest = _slowest(table)
+    ends = [attempts.places[key][-1] for key in own if key not in done]
+    begun = tuple(_trial(folder, row, slowest, ended=ended) for row in _rows(table, ends))
     missing = planned - len(own)
     asked = stops.asked(folder)
-    stopped = [key for key, row in done.items() if key in asked and row["status"] == "stopped"]
-    saved = [row[_SAVED] for row in done.values() if row["status"] == "stopped" and row.get(_SAVED) is not None]
-    bests = _bests(loaded.table, own, (metric, mode), aims)
-    lengths = [row["seconds"] for key, row in done.items() if key not in stopped]
+    ended_early = {key: place for key, place in done.items() if attempts.status[place] == "stopped"}
+    stopped = [key for key in ended_early if key in asked]
+    all_saved, seconds = column_cells(table, _SAVED), column_cells(table, "seconds")
+    saved = [all_saved[place] for place in ended_early.values() if all_saved[place] is not None]
+    lengths = [seconds[place] for key, place in done.items() if key not in stopped]
     return StudyStatus(
         study=study_name(folder),
         planned=planned,
@@ -152,8 +156,8 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         best=bests[0][1] if len(bests) == 1 else None,
         seconds_left=_seconds_left(lengths, begun, missing),
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
-        used=usage(loaded.table),
-        per_hour=_per_hour(list(done.values()), begun),
+        used=usage(table),
+        per_hour=_per_hour(table, list(done.values()), begun),
         apart=tuple(apart.told(one_each, contents, ())),
         stopped=tuple(stopped),
         hopeless=len(saved),
@@ -175,13 +179,33 @@ def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
         return {"select": snapshot.select(folder)}, [f"{path} is skipped: it is torn or damaged ({error.reason})."]
 
 
-def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
-    """Every trial's attempts, the earliest first, each with its row number as `place`."""
+class _Attempts:
+    """The attempts at each trial, by their rows in a table: what a row tells is looked up only where it is shown.
+
+    Attributes:
+        places: By trial key, the rows of its attempts, the earliest first.
+        status: Of each row.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.status: list[str] = table["status"].to_pylist()
+        ids: list[str] = table["attempt_id"].to_pylist()
+        self.places: dict[str, list[int]] = {}
+        for place, key in enumerate(table["trial_key"].to_pylist()):
+            self.places.setdefault(key, []).append(place)
+        for places in self.places.values():
+            places.sort(key=ids.__getitem__)
+
+    def counting(self, key: str) -> int:
+        """The row of the attempt that counts for a trial."""
+        places = self.places[key]
+        done = (place for status in FINISHED for place in places if self.status[place] == status)
+        return next(done, places[-1])
+
+
+def _rows(table: pa.Table, places: list[int]) -> list[dict[str, Any]]:
     names = [name for name in ("trial_key", "attempt_id", "seed", "status", *_COLUMNS) if name in table.column_names]
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for place, row in enumerate(table.select(names).to_pylist()):
-        found[row["trial_key"]].append({**row, "place": place})
-    return {key: sorted(rows, key=lambda row: row["attempt_id"]) for key, rows in found.items()}
+    return take(table.select(names), places).to_pylist()
 
 
 def _belonging(table: pa.Table, contents: apart.Contents) -> list[str]:
@@ -189,15 +213,6 @@ def _belonging(table: pa.Table, contents: apart.Contents) -> list[str]:
     here, _ = apart.split(table)
     others = apart.other_contents(here, contents)
     return [key for row, key in enumerate(here["trial_key"].to_pylist()) if row not in others]
-
-
-def _row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The attempt that counts for a trial."""
-    return _done_attempt(rows) or rows[-1]
-
-
-def _done_attempt(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    return next((row for status in FINISHED for row in rows if row["status"] == status), None)
 
 
 def _slowest(table: pa.Table) -> float | None:
@@ -250,11 +265,8 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
     return "silent" if heard is not None and heard > limit else "running"
 
 
-def _bests(
-    table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], ranking: tuple[str, str], aims: Aims
-) -> tuple[tuple[str, Entry], ...]:
+def _bests(table: pa.Table, rows: list[int], ranking: tuple[str, str], aims: Aims) -> tuple[tuple[str, Entry], ...]:
     """The first entry of each data set's leaderboard over one row per trial."""
-    rows = [_row(attempts)["place"] for attempts in own.values()]
     if not rows:
         return ()
     try:
@@ -277,10 +289,13 @@ def _seconds_left(seconds: Sequence[float | None], begun: Sequence[Trial], missi
     return max(*own, (sum(own) + missing * fmean(known) + sum(rest)) / len(own))
 
 
-def _per_hour(done: Sequence[Mapping[str, Any]], begun: Sequence[Trial]) -> float | None:
+def _per_hour(table: pa.Table, done: list[int], begun: Sequence[Trial]) -> float | None:
     """Trials done per hour; None if no trial is running or fewer than two are done."""
-    known = [row for row in done if row["started"] and row["seconds"]]
-    ends = sorted(row["started"].timestamp() + row["seconds"] for row in known)[-_LATEST:]
-    if len(ends) < 2 or ends[-1] == ends[0] or not any(one.state == "running" for one in begun):
+    if not any(one.state == "running" for one in begun):
+        return None
+    started, seconds = column_cells(table, "started"), column_cells(table, "seconds")
+    known = [place for place in done if started[place] and seconds[place]]
+    ends = sorted(started[place].timestamp() + seconds[place] for place in known)[-_LATEST:]
+    if len(ends) < 2 or ends[-1] == ends[0]:
         return None
     return (len(ends) - 1) / (ends[-1] - ends[0]) * 3600

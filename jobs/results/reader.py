@@ -183,8 +183,12 @@ class _Reading:
     def rows(self) -> pa.Table:
         """All rows; it can be asked once, and nothing but what it returns holds them then."""
         tables, self._tables = self._tables, []
-        pa.default_memory_pool().release_unused()  # What was needed to read; by itself it is kept for later.
-        return _union(tables or [self._choice.nothing()])
+        pool = pa.default_memory_pool()
+        pool.release_unused()  # What was needed to read; by itself it is kept for later.
+        table = _union(tables or [self._choice.nothing()])
+        del tables
+        pool.release_unused()
+        return table
 
     @property
     def columns(self) -> list[str]:
