@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -19,7 +19,7 @@ from jobs.health.usage import Usage, usage
 from jobs.results import course, lock, records, stops, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
-from jobs.results.reader import column_cells, load, take
+from jobs.results.reader import Loaded, column_cells, load, take
 from jobs.results.storage import Place
 
 PATIENCE_SECONDS = 90.0
@@ -45,6 +45,7 @@ class Trial:
         loss: That of the last epoch of a running trial; None if unknown.
         value: The metric of its last scored epoch; None if unknown.
         seconds_left: Estimated wall time left of a running trial, scoring included; None before its first epoch.
+        attempt_id: The attempt that it tells of.
     """
 
     trial_key: str
@@ -60,6 +61,7 @@ class Trial:
     loss: float | None = None
     value: float | None = None
     seconds_left: float | None = None
+    attempt_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +108,13 @@ class StudyStatus:
         return sum(one.state == state for one in self.begun)
 
 
-def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
+def columns(folder: Place) -> list[str]:
+    """The columns that `standing` reads of a study's attempts."""
+    metric, _, aims = _ranking(_plan(folder)[0])
+    return [*_COLUMNS, *USAGE, *wanted_columns(metric, aims, alone=True)]
+
+
+def standing(folder: Place, *, ended: bool = False, loaded: Loaded | None = None) -> StudyStatus:
     """Reads one `study=…` folder.
 
     The age of a file comes from its modification time, which `cp -p` and `rsync -a` keep.
@@ -115,13 +123,12 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         folder: The study's folder.
         ended: Whether the caller knows that no process runs the study; else its lock may tell it. An unfinished trial
             then counts as interrupted, however recent its file is.
+        loaded: The attempts with `columns`, where the caller has read them.
     """
     ended = ended or lock.is_free(folder)
     plan, warnings = _plan(folder)
-    select: dict[str, Any] = plan.get("select") or {"metric": "nmi", "mode": "max"}
-    metric, mode = select["metric"] or "nmi", select.get("mode") or direction(select["metric"] or "nmi") or "max"
-    aims = Aims.of(select)
-    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric, aims, alone=True)])
+    metric, mode, aims = _ranking(plan)
+    loaded = loaded or load([folder], attempts=True, columns=columns(folder))
     table = loaded.table
     attempts = _Attempts(table)
     keys = [str(trial[0]) for trial in plan.pop("trials", None) or () if trial]
@@ -179,6 +186,13 @@ def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
         return {"select": snapshot.select(folder)}, [f"{path} is skipped: it is torn or damaged ({error.reason})."]
 
 
+def _ranking(plan: Mapping[str, Any]) -> tuple[str, str, Aims]:
+    """The metric that the study selects by, whether larger is better, and its constraints."""
+    select: dict[str, Any] = plan.get("select") or {"metric": "nmi", "mode": "max"}
+    metric = select["metric"] or "nmi"
+    return metric, select.get("mode") or direction(metric) or "max", Aims.of(select)
+
+
 class _Attempts:
     """The attempts at each trial, by their rows in a table: what a row tells is looked up only where it is shown.
 
@@ -223,32 +237,41 @@ def _slowest(table: pa.Table) -> float | None:
 
 def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ended: bool) -> Trial:
     heard = _seconds_since_write(folder / TRIALS / f"{row['trial_key']}.{row['attempt_id']}.parquet")
-    epoch, seconds = row["epochs_done"] or 0, row["seconds"] or 0.0
-    epochs = int(row["param.epochs"]) if row.get("param.epochs") else None
-    loss = value = left = None
-    if row["status"] == "running" and (told := course.read(folder, row["trial_key"], row["attempt_id"])):
-        heard = None if heard is None else min(heard, max(0.0, time.time() - told.written))
-        if told.done and told.done[-1].epoch > epoch:
-            epoch, seconds, loss, _ = told.done[-1]
-        value = next((one.value for one in reversed(told.done) if one.value is not None), None)
-    state = _state(row, heard, slowest, ended=ended)
-    if state == "running" and epochs and epoch:
-        left = max(0.0, (epochs - epoch) * seconds / epoch)
-    return Trial(
+    told = course.read(folder, row["trial_key"], row["attempt_id"]) if row["status"] == "running" else None
+    if told is not None and heard is not None:
+        heard = min(heard, max(0.0, time.time() - told.written))
+    one = Trial(
         trial_key=row["trial_key"],
         seed=row["seed"],
-        state=state,
-        epoch=epoch,
-        epochs=epochs,
-        seconds=seconds,
+        state=_state(row, heard, slowest, ended=ended),
+        epoch=row["epochs_done"] or 0,
+        epochs=int(row["param.epochs"]) if row.get("param.epochs") else None,
+        seconds=row["seconds"] or 0.0,
         heard=heard,
         host=row["host"] or "",
         reason=row["reason"] or "",
         verdict=row.get("verdict") or "",
-        loss=loss,
-        value=value,
-        seconds_left=left,
+        attempt_id=row["attempt_id"],
     )
+    return _with(one, told)
+
+
+def updated(folder: Place, one: Trial) -> Trial:
+    """A running trial as its epochs tell it by now, without a look at its row."""
+    told = course.read(folder, one.trial_key, one.attempt_id)
+    return _with(one if told is None else replace(one, heard=max(0.0, time.time() - told.written)), told)
+
+
+def _with(one: Trial, told: course.Course | None) -> Trial:
+    """The trial with what its epochs tell beyond its row."""
+    done = told.done if told else ()
+    if done and done[-1].epoch >= one.epoch:
+        one = replace(one, epoch=done[-1].epoch, seconds=done[-1].seconds, loss=done[-1].loss)
+    value = next((each.value for each in reversed(done) if each.value is not None), one.value)
+    left = one.seconds_left
+    if one.state == "running" and one.epochs and one.epoch:
+        left = max(0.0, (one.epochs - one.epoch) * one.seconds / one.epoch)
+    return replace(one, value=value, seconds_left=left)
 
 
 def _seconds_since_write(path: Place) -> float | None:

@@ -50,6 +50,13 @@ def hopeless(count: int, saved: float) -> str:
 
 def lines(one: StudyStatus, width: int) -> Iterator[str]:
     """The state of a study: counts, time left, the best configuration, running and failed trials."""
+    yield from summary(one, width)
+    for state in STATES:
+        yield from _trials([trial for trial in one.begun if trial.state == state], width)
+
+
+def summary(one: StudyStatus, width: int) -> Iterator[str]:
+    """The same without the trials that have begun and are not done."""
     yield headline(one)
     if one.seconds_left is not None:
         rate = "" if one.per_hour is None else f", {one.per_hour:.3g} trials an hour"
@@ -66,8 +73,6 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
         yield from (f"    {one_line(key)}" for key in one.stopped[:_SHOWN])
         if len(one.stopped) > _SHOWN:
             yield f"    … and {len(one.stopped) - _SHOWN} more"
-    for state in STATES:
-        yield from _trials([trial for trial in one.begun if trial.state == state], width)
 
 
 def _best(best: Entry, metric: str, on: str, width: int) -> Iterator[str]:

@@ -119,6 +119,11 @@ def load(
     return Loaded(table, [*misnamed, *reading.skipped], reading.columns, reading.notes)
 
 
+def together(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of tables that were read at different times, each attempt once, in the reader's order."""
+    return _ordered(_union(list(tables)), attempts=True)
+
+
 def values_by_epoch(results: str, study: str, metric: str, contents: Collection[str]) -> list[list[tuple[int, float]]]:
     """The (epoch, value) pairs of a metric or label-free signal, in order, for each finished trial of a study.
 

@@ -1,0 +1,158 @@
+"""What the live page shows of studies, as plain data for JSON: made anew when their files change."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from core.errors import UserError
+from jobs.analysis.scores import metric_column, metric_name, within_trial
+from jobs.health.status import Trial, columns, standing, updated
+from jobs.live import courses
+from jobs.live.rows import Rows
+from jobs.present.status import STATES, summary
+from jobs.present.tables import cell_text, duration
+from jobs.present.visible import bounded, one_line
+from jobs.results import lock
+from jobs.results.layout import study_name
+from jobs.results.reader import column_cells
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from jobs.health.status import StudyStatus
+    from jobs.results.storage import Place
+
+_TRIALS = 50
+"""Trials that have begun and are not done: the page shows so many of each state."""
+_ENDED = 20
+_WIDTH = 1000
+
+
+class Watched:
+    """One study.
+
+    Attributes:
+        name: Its name.
+        is_over: Whether all its trials have ended, or the run that was seen to work on it.
+        changes: How often its rows have changed.
+    """
+
+    def __init__(self, folder: Place) -> None:
+        self.folder, self.name = folder, study_name(folder)
+        self.is_over, self.changes = False, 0
+        self._rows = Rows(folder, columns(folder))
+        self._behind: courses.Behind | None = None
+        self._band: courses.Band | None = None
+        self._is_free: bool | None = None
+        self._was_run = False
+        self._found: StudyStatus | None = None
+        self._ended: list[dict[str, Any]] = []
+        self._due = 0.0
+
+    def look(self) -> dict[str, Any]:
+        """The study as its files tell it now."""
+        is_free = lock.is_free(self.folder)
+        changed = self._rows.look()
+        self.changes += changed
+        # With ten thousand rows the best takes half a second of work: at most half of the time goes into it.
+        if (changed or is_free != self._is_free or self._found is None) and time.monotonic() >= self._due:
+            self._count()
+            self._is_free = is_free
+        elif changed:
+            self._is_free = None  # At the next look.
+        found = self._found or self._count()
+        self._was_run = self._was_run or found.count("running") > 0
+        counted_all = found.planned > 0 and found.done + found.count("failed") == found.planned
+        self.is_over = counted_all or (self._was_run and is_free)
+        return self._told(found)
+
+    def look_behind(self) -> bool:
+        """Reads some of the finished trials' courses; returns whether there was any to read."""
+        if self._behind is None or not self._behind.look(self._rows.closed):
+            return False
+        self._band = self._behind.band()
+        return True
+
+    def _count(self) -> StudyStatus:
+        began = time.monotonic()
+        loaded = self._rows.loaded()
+        self._found = found = standing(self.folder, loaded=loaded)
+        self._behind = self._behind or courses.Behind(within_trial(found.metric))
+        self._ended = _ended(loaded.table, found.metric)
+        self._due = time.monotonic() + (time.monotonic() - began)
+        return found
+
+    def _told(self, found: StudyStatus) -> dict[str, Any]:
+        head, *about = summary(found, _WIDTH)
+        by_state = {state: [one for one in found.begun if one.state == state] for state in STATES}
+        shown = [self._trial(one, found.metric) for state in STATES for one in by_state[state][-_TRIALS:]]
+        return {
+            "study": one_line(self.name),
+            "id": self.name,
+            "headline": head,
+            "about": [line.strip() for line in about],
+            "metric": metric_name(within_trial(found.metric)),
+            "planned": found.planned,
+            "done": found.done,
+            "failed": len(by_state["failed"]),
+            "over": self.is_over,
+            "runs": bool(by_state["running"]),
+            "trials": shown,
+            "more": len(found.begun) - len(shown),
+            "ended": self._ended,
+            "band": asdict(self._band) if self._band else None,
+            "warnings": [bounded(one_line(one)) for one in found.warnings[:_ENDED]],
+        }
+
+    def _trial(self, one: Trial, metric: str) -> dict[str, Any]:
+        course: courses.Course = []
+        if one.state != "failed":
+            one = updated(self.folder, one) if one.state == "running" else one
+            course = courses.running(self.folder, one.trial_key, one.attempt_id, within_trial(metric))
+        left = "" if one.seconds_left is None else duration(one.seconds_left)
+        return {
+            "key": one_line(one.trial_key),
+            "seed": one.seed,
+            "state": one.state,
+            "epoch": one.epoch,
+            "epochs": one.epochs,
+            "loss": "" if one.loss is None else cell_text(one.loss),
+            "value": "" if one.value is None else f"{one.value:.3f}",
+            "left": left,
+            "verdict": bounded(one_line(one.verdict)),
+            "reason": bounded(one_line(one.reason)),
+            "host": one_line(one.host),
+            "course": course,
+        }
+
+
+def _ended(table: pa.Table, metric: str) -> list[dict[str, Any]]:
+    """The trials that ended last, the latest first."""
+    rows = [row for row, status in enumerate(table["status"].to_pylist()) if status in {"ok", "stopped", "failed"}]
+    started, seconds = (table[name].to_pylist() for name in ("started", "seconds"))
+    ends = {row: started[row].timestamp() + (seconds[row] or 0.0) for row in rows if started[row]}
+    last = sorted(ends, key=lambda row: ends[row], reverse=True)[:_ENDED]
+    values = _values(table, metric)
+    return [
+        {
+            "key": one_line(table["trial_key"][row].as_py()),
+            "seed": table["seed"][row].as_py(),
+            "status": table["status"][row].as_py(),
+            "value": "" if (value := values[row]) is None or not isfinite(value) else f"{value:.3f}",
+            "seconds": duration(seconds[row] or 0.0),
+            "at": time.strftime("%H:%M:%S", time.localtime(ends[row])),
+            "reason": bounded(one_line(table["reason"][row].as_py() or "")),
+        }
+        for row in last
+    ]
+
+
+def _values(table: pa.Table, metric: str) -> list[float | None]:
+    """The metric of each row; None where there is none, as of the consensus, which no file has."""
+    try:
+        return column_cells(table, metric_column(table.column_names, metric))
+    except UserError:
+        return [None] * table.num_rows
