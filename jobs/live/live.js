@@ -63,10 +63,9 @@ function trialRow(study, one, before) {
   const of = one.epochs ? `${one.epoch}/${one.epochs}` : String(one.epoch);
   const bar = make("progress", { max: one.epochs || 1, value: one.epochs ? one.epoch : 0, "aria-label": `epoch ${of}` });
   const epoch = make("span", {}, bar, ` ${of}`);
-  const about = one.state === "failed" ? one.reason : one.verdict;
-  const button = one.state === "failed" ? "" : before.get(one.key) ?? stopButton("Stop", study.id, one.key);
+  const button = one.state === "running" ? before.get(one.key) ?? stopButton("Stop", study.id, one.key) : "";
   const left = one.left && `about ${one.left}`;
-  const row = cells([one.key, one.seed, one.state, epoch, one.loss, one.value, left, about, button], { "data-key": one.key });
+  const row = cells([one.key, one.seed, one.state, epoch, one.loss, one.value, left, one.verdict, button], { "data-key": one.key });
   row.addEventListener("pointerenter", () => follow(study, one.key, true));
   row.addEventListener("pointerleave", () => follow(study, one.key, false));
   return row;

@@ -12,7 +12,7 @@ from jobs.analysis.scores import metric_column, metric_name, within_trial
 from jobs.health.status import Trial, columns, standing, updated
 from jobs.live import courses
 from jobs.live.rows import Rows
-from jobs.present.status import STATES, summary
+from jobs.present.status import summary
 from jobs.present.tables import cell_text, duration
 from jobs.present.visible import bounded, one_line
 from jobs.results import lock
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from jobs.results.storage import Place
 
 _TRIALS = 50
-"""Trials that have begun and are not done: the page shows so many of each state."""
+"""The page shows so many trials that run, or may go on."""
 _ENDED = 20
 _WIDTH = 1000
 
@@ -87,8 +87,9 @@ class Watched:
 
     def _told(self, found: StudyStatus) -> dict[str, Any]:
         head, *about = summary(found, _WIDTH)
-        by_state = {state: [one for one in found.begun if one.state == state] for state in STATES}
-        shown = [self._trial(one, found.metric) for state in STATES for one in by_state[state][-_TRIALS:]]
+        # Failed ones are among those that ended; of the others those come first that run.
+        open_ = [one for one in sorted(found.begun, key=lambda one: one.state != "running") if one.state != "failed"]
+        shown = [self._trial(one, found.metric) for one in open_[:_TRIALS]]
         return {
             "study": one_line(self.name),
             "id": self.name,
@@ -97,21 +98,18 @@ class Watched:
             "metric": metric_name(within_trial(found.metric)),
             "planned": found.planned,
             "done": found.done,
-            "failed": len(by_state["failed"]),
             "over": self.is_over,
-            "runs": bool(by_state["running"]),
+            "runs": found.count("running") > 0,
             "trials": shown,
-            "more": len(found.begun) - len(shown),
+            "more": len(open_) - len(shown),
             "ended": self._ended,
             "band": asdict(self._band) if self._band else None,
             "warnings": [bounded(one_line(one)) for one in found.warnings[:_ENDED]],
         }
 
     def _trial(self, one: Trial, metric: str) -> dict[str, Any]:
-        course: courses.Course = []
-        if one.state != "failed":
-            one = updated(self.folder, one) if one.state == "running" else one
-            course = courses.running(self.folder, one.trial_key, one.attempt_id, within_trial(metric))
+        one = updated(self.folder, one) if one.state == "running" else one
+        course = courses.running(self.folder, one.trial_key, one.attempt_id, within_trial(metric))
         left = "" if one.seconds_left is None else duration(one.seconds_left)
         return {
             "key": one_line(one.trial_key),
@@ -123,8 +121,6 @@ class Watched:
             "value": "" if one.value is None else f"{one.value:.3f}",
             "left": left,
             "verdict": bounded(one_line(one.verdict)),
-            "reason": bounded(one_line(one.reason)),
-            "host": one_line(one.host),
             "course": course,
         }
 
