@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -163,10 +164,12 @@ def test_only_what_runs_is_stopped_and_only_by_the_page_itself(store, serving):
     assert asked.exists()
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/net/tcp"), reason="the system tells its sockets otherwise")  # noqa: PTH110
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="the system tells its sockets otherwise")
 def test_it_listens_on_this_machine_alone(store, serving):
     server = serving(store)
-    listening = [line.split() for path in ("tcp", "tcp6") for line in open(f"/proc/net/{path}")]  # noqa: PTH123, SIM115
+    listening = [
+        line.split() for name in ("tcp", "tcp6") for line in Path(f"/proc/net/{name}").read_text().splitlines()
+    ]
     inodes = set()
     for one in os.listdir(f"/proc/{server.process.pid}/fd"):  # noqa: PTH208
         with_name = os.readlink(f"/proc/{server.process.pid}/fd/{one}")  # noqa: PTH115
