@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from core.errors import UserError
 from jobs.results import storage
-from jobs.results.layout import PART, row_files
+from jobs.results.layout import row_files
 from jobs.results.reader import Loaded, load, take, together
 from jobs.results.storage import File, Place
 
@@ -85,19 +85,20 @@ class Rows:
         running = {
             f"{key}.{attempt}": row for row, (key, attempt, status) in enumerate(identity) if status == "running"
         }
-        ended = take(table, sorted({*range(table.num_rows)} - {*running.values()}))
-        if ended.num_rows:
-            self._tables.append(ended)
+        held: set[int] = set()
         for file, version in new.items():
             name = storage.name_of(file).removesuffix(_ENDING)
             told = [one for one in loaded.skipped if one.startswith(f"{file} ")]
+            rows = [running[name]] if name in running else []
             self._open.pop(file, None)
-            if name.startswith(PART) and not told:
-                self.closed.add(file)
-            elif name in running or told:
-                self._open[file] = _Open(version, take(table, [running[name]] if name in running else []), told)
+            if rows or told:
+                self._open[file] = _Open(version, take(table, rows), told)
+                held.update(rows)
             else:
                 self.closed.add(file)
+        # A part that conclus wrote has no rows of trials that run; what another program put there is kept as it is.
+        if ended := sorted({*range(table.num_rows)} - held):
+            self._tables.append(take(table, ended))
 
 
 def _version(file: File) -> object | None:

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from jobs.analysis.scores import metric_column, metric_name, within_trial
-from jobs.health.status import Trial, columns, standing, updated
+from jobs.health.status import Trial
 from jobs.live import courses
-from jobs.live.rows import Rows
+from jobs.live.following import Following
 from jobs.present.status import summary
 from jobs.present.tables import cell_text, duration
 from jobs.present.visible import bounded, one_line
-from jobs.results import lock
 from jobs.results.layout import study_name
 from jobs.results.reader import column_cells
 
@@ -37,53 +36,38 @@ class Watched:
     Attributes:
         name: Its name.
         is_over: Whether all its trials have ended, or the run that was seen to work on it.
-        changes: How often its rows have changed.
     """
 
     def __init__(self, folder: Place) -> None:
-        self.folder, self.name = folder, study_name(folder)
-        self.is_over, self.changes = False, 0
-        self._rows = Rows(folder, columns(folder))
+        self.name, self.is_over = study_name(folder), False
+        self._following = Following(folder)
         self._behind: courses.Behind | None = None
         self._band: courses.Band | None = None
-        self._is_free: bool | None = None
+        self._ended: tuple[int, list[dict[str, Any]]] = (-1, [])
         self._was_run = False
-        self._found: StudyStatus | None = None
-        self._ended: list[dict[str, Any]] = []
-        self._due = 0.0
+
+    @property
+    def changes(self) -> int:
+        """How often its rows have changed."""
+        return self._following.changes
 
     def look(self) -> dict[str, Any]:
         """The study as its files tell it now."""
-        is_free = lock.is_free(self.folder)
-        changed = self._rows.look()
-        self.changes += changed
-        # With ten thousand rows the best takes half a second of work: at most half of the time goes into it.
-        if (changed or is_free != self._is_free or self._found is None) and time.monotonic() >= self._due:
-            self._count()
-            self._is_free = is_free
-        elif changed:
-            self._is_free = None  # At the next look.
-        found = self._found or self._count()
+        found = self._following.look()
         self._was_run = self._was_run or found.count("running") > 0
-        counted_all = found.planned > 0 and found.done + found.count("failed") == found.planned
-        self.is_over = counted_all or (self._was_run and is_free)
+        all_ended = found.planned > 0 and found.done + found.count("failed") == found.planned
+        self.is_over = all_ended or (self._was_run and self._following.is_free)
+        self._behind = self._behind or courses.Behind(within_trial(found.metric))
+        if self.changes != self._ended[0]:
+            self._ended = self.changes, _ended(self._following.rows.loaded().table, found.metric)
         return self._told(found)
 
     def look_behind(self) -> bool:
         """Reads some of the finished trials' courses; returns whether there was any to read."""
-        if self._behind is None or not self._behind.look(self._rows.closed):
+        if self._behind is None or not self._behind.look(self._following.rows.closed):
             return False
         self._band = self._behind.band()
         return True
-
-    def _count(self) -> StudyStatus:
-        began = time.monotonic()
-        loaded = self._rows.loaded()
-        self._found = found = standing(self.folder, loaded=loaded)
-        self._behind = self._behind or courses.Behind(within_trial(found.metric))
-        self._ended = _ended(loaded.table, found.metric)
-        self._due = time.monotonic() + (time.monotonic() - began)
-        return found
 
     def _told(self, found: StudyStatus) -> dict[str, Any]:
         head, *about = summary(found, _WIDTH)
@@ -102,14 +86,13 @@ class Watched:
             "runs": found.count("running") > 0,
             "trials": shown,
             "more": len(open_) - len(shown),
-            "ended": self._ended,
+            "ended": self._ended[1],
             "band": asdict(self._band) if self._band else None,
             "warnings": [bounded(one_line(one)) for one in found.warnings[:_ENDED]],
         }
 
     def _trial(self, one: Trial, metric: str) -> dict[str, Any]:
-        one = updated(self.folder, one) if one.state == "running" else one
-        course = courses.running(self.folder, one.trial_key, one.attempt_id, within_trial(metric))
+        course = courses.running(self._following.folder, one.trial_key, one.attempt_id, within_trial(metric))
         left = "" if one.seconds_left is None else duration(one.seconds_left)
         return {
             "key": one_line(one.trial_key),
