@@ -158,7 +158,6 @@ def test_after_a_resume_the_best_is_that_of_the_whole_study_as_all_commands_show
     row(results, plan.trials[2], 0.58)
     assert progress.best() in command("status", results)[1]
     assert "(3 seeds)" in progress.best()
-    assert ()
 
 
 def test_rounded_scores_have_the_interval_of_the_leaderboard(plan, tmp_path, command):
