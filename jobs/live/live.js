@@ -111,7 +111,7 @@ function chart(study) {
   const caption = study.band
     ? `Lines: trials that run. Band: eight of ten of the ${study.band.trials} finished trials; dotted: their median.`
     : "Lines: trials that run. A band comes with the third finished trial.";
-  return make("figure", {}, make("figcaption", {}, make("b", {}, study.metric), ` by epoch. ${caption}`), picture);
+  return make("figure", {}, make("figcaption", {}, make("b", {}, study.metric), ` by epoch. ${caption}`), make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": what }, picture));
 }
 
 function section(study, old) {
@@ -157,7 +157,7 @@ function show(state) {
 // The report is as high as it is, so that the page scrolls as one; what somebody has touched is not taken away.
 frame.addEventListener("load", () => {
   const inner = frame.contentDocument;
-  const fit = () => { frame.style.height = `${inner.documentElement.scrollHeight + 24}px`; };
+  const fit = () => { frame.style.height = `${Math.ceil(inner.documentElement.getBoundingClientRect().height)}px`; };
   new ResizeObserver(fit).observe(inner.documentElement);
   ["pointerdown", "keydown"].forEach((one) => inner.addEventListener(one, () => { looked = true; }));
 });
