@@ -67,6 +67,7 @@ GROUPS = {
         "run": "Run the missing trials; show the leaderboard.",
         "status": "Show the state of studies: done, failed, best, time left.",
         "watch": "Show the state of studies until they are done.",
+        "serve": "Show the report as a live page in a browser.",
         "logs": "Show the output of a study's job, and why trials failed.",
         "stop": "Stop the study that is running.",
         "resume": "Run the missing trials of an interrupted study.",

@@ -134,11 +134,12 @@ class _Cell:
     standing: Standing = UNJUDGED
 
 
-def wanted_columns(metric: str, aims: Aims = NO_AIMS) -> list[str]:
-    """The columns that a leaderboard reads; reading fewer columns is faster."""
-    names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    names += [metric, "reason", "data_hash", samples.CONTINUED, *apart.COLUMNS, *selection.COLUMNS, *aims.columns]
-    return [f"{PARAM}*", *names]
+def wanted_columns(metric: str, aims: Aims = NO_AIMS, *, alone: bool = False) -> list[str]:
+    """The columns that a leaderboard reads: reading fewer is faster; with `alone`, no scores but the ranking one."""
+    names = [f"{PARAM}*", metric, f"metric.{metric}", f"health.{metric}", "reason", "data_hash", samples.CONTINUED]
+    others = () if alone else (f"{of_epoch(metric)}{name}" for name in SECONDARY)
+    consensus = () if alone and metric != CONSENSUS else selection.COLUMNS
+    return [*names, *others, *apart.COLUMNS, *consensus, *aims.columns]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -> Leaderboard:

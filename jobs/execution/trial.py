@@ -59,8 +59,8 @@ def run_trial(payload: Mapping[str, Any], report: Report, attempt_id: str = "") 
 
     Args:
         payload: the fields of an `Order`.
-        report: receives after each epoch `epoch`, `epochs`, the selection metric's last `value`, and whether this
-            epoch was `scored`.
+        report: receives after each epoch `epoch`, `epochs`, the selection metric's last `value`, `seconds` so far, the
+            `loss` (None without one), and whether this epoch was `scored`.
         attempt_id: the attempt's id; by default a new one.
 
     Returns:
@@ -213,8 +213,9 @@ class _Running:
         }
 
     def _news(self, row: EpochRow) -> dict[str, Any]:
-        scored = row.scores is not None and self._value() is not None
-        return {"epoch": row.epoch, "epochs": self.config.epochs, "value": self._value(), "scored": scored}
+        value, loss = self._value(), row.metrics.get("loss")
+        told = {"epoch": row.epoch, "epochs": self.config.epochs, "value": value, "seconds": self.seconds, "loss": loss}
+        return told | {"scored": row.scores is not None and value is not None}
 
     def _end_early(self, row: EpochRow) -> None:
         self._end(f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}")
