@@ -9,9 +9,18 @@ import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from core.estimator import ContrastiveClustering
+    from jobs.conclusions.results import open_results as open  # noqa: A004 - as gzip.open
+    from jobs.execution.runner import run
+    from jobs.results.reader import read_results
+    from jobs.study.study import Study
+    from jobs.study.study import from_mapping as study
+    from jobs.study.study import load as load_study
 
 __version__ = "0.3.0"
 
@@ -22,10 +31,21 @@ NOT_ON_WINDOWS = {"fcntl", "resource"}
 PUBLIC = {
     "ContrastiveClustering": ("core.estimator", "ContrastiveClustering"),
     "Study": ("jobs.study.study", "Study"),
+    "study": ("jobs.study.study", "from_mapping"),
     "load_study": ("jobs.study.study", "load"),
     "run": ("jobs.execution.runner", "run"),
+    "open": ("jobs.conclusions.results", "open_results"),
     "read_results": ("jobs.results.reader", "read_results"),
 }
+__all__ = [  # noqa: RUF022 - in the order in which they are used
+    "ContrastiveClustering",
+    "Study",
+    "study",
+    "load_study",
+    "run",
+    "open",
+    "read_results",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -35,6 +55,11 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def __dir__() -> list[str]:
+    """The names for use from Python, which a notebook offers to complete."""
+    return [*__all__, "__version__"]
+
+
 GROUPS = {
     "Plan and run": {
         "data": "Show what is read from a file or a folder of data.",
@@ -42,6 +67,7 @@ GROUPS = {
         "run": "Run the missing trials; show the leaderboard.",
         "status": "Show the state of studies: done, failed, best, time left.",
         "watch": "Show the state of studies until they are done.",
+        "serve": "Show the report as a live page in a browser.",
         "logs": "Show the output of a study's job, and why trials failed.",
         "stop": "Stop the study that is running.",
         "resume": "Run the missing trials of an interrupted study.",

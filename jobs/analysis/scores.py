@@ -38,13 +38,12 @@ _KINDS = {"method": "methods", "method.loss": "losses"}
 _OF_PAIRS = ("cosine_similarity", "mse", "recall_at_", "mrr", "retrieval_accuracy")
 N_CLUSTERS_FOUND = "n_clusters_found"
 """The number of clusters that `n_clusters: auto` found, a signal of its trial."""
+FOUND_COLUMN = f"health.{N_CLUSTERS_FOUND}"
 SECONDARY = (
     *("npmi", "topic_diversity", "acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
     *("cosine_similarity", "recall_at_1", "recall_at_10", "mrr"),
 )
 """Metrics shown beside the ranking metric, the most informative first."""
-SECONDARY_COLUMNS = {CONSENSUS: f"health.{CONSENSUS}", N_CLUSTERS_FOUND: f"health.{N_CLUSTERS_FOUND}"}
-"""The columns of those that are the same whichever epoch's values rank."""
 
 
 def metric_column(columns: Iterable[str], metric: str) -> str:

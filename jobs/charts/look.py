@@ -2,24 +2,71 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import altair as alt
 
+from jobs.present.visible import one_line
+
 _STYLE = "var(--{})".format
 INK, SOFT, FAINT, CARD, ACCENT, OTHER = map(_STYLE, ("ink", "soft", "faint", "card", "best", "tied"))
+GREEN, PURPLE = map(_STYLE, ("square", "triangle"))
 """Colours of the style sheet. A browser resolves them in the drawing, so that it follows light and dark."""
 PALETTE = tuple(_STYLE(f"group-{place}") for place in range(8))
 SHAPES = ("circle", "square", "triangle-up", "diamond", "cross", "triangle-down", "triangle-right")
 """Eight colours and seven shapes have no common divisor: 56 groups differ in one of the two."""
+CROWD = 300
+"""Charts of more marks than this are crowds, see `declared`."""
+_OF_OBJECTS = frozenset(
+    {
+        *("__proto__", "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString"),
+        *("toString", "valueOf", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
+    }
+)
+"""Names that every object of JavaScript has: Vega, which looks names up in objects, cannot draw a group called so."""
 _FONT = "system-ui, sans-serif"
+_X = "M-.8,-.8L.8,.8M.8,-.8L-.8,.8"
+TELL = alt.value(alt.ExprRef("datum.told"))
+"""The tooltip of a mark: the lines in its `told`. As a value, they may hold names from strangers."""
+DIM = 0.07
+"""The opacity of what is not picked."""
+KEPT = "!picked || picked[datum.c]"
+"""Whether a mark belongs to a picked configuration: the script sets `picked`, an object by rank, or false for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of mark, which differs from others by its shape too.
+
+    Attributes:
+        words: What it means, in the legend.
+        colour: Of its outline.
+        shape: Of Vega, or a path.
+        is_filled: Whether its inside has the colour, too.
+    """
+
+    words: str
+    colour: str
+    shape: str
+    is_filled: bool = True
+
+
+VERDICTS = {
+    "best": Kind("best", ACCENT, "diamond"),
+    "tied": Kind("tied", OTHER, "circle"),
+    "worse": Kind("worse", SOFT, _X),
+    "unknown": Kind("too few seeds", SOFT, "circle", is_filled=False),
+}
+"""Configurations compared with the best."""
 
 
 def rows(found: Sequence[Mapping[str, Any]]) -> alt.InlineData:
-    """Rows of a chart as its data."""
-    return alt.InlineData(values=[dict(one) for one in found])
+    """Rows of a chart as its data: as text until `declared`, as Altair copies and checks each value many times."""
+    return alt.InlineData(values=json.dumps([dict(one) for one in found]))
 
 
 def plain(title: str) -> str:
@@ -48,15 +95,76 @@ def group_shapes(signs: Mapping[str, int]) -> alt.Scale:
     return alt.Scale(domain=list(signs), range=[SHAPES[sign % len(SHAPES)] for sign in signs.values()])
 
 
-def declared(layers: Sequence[alt.Chart], height: int, words: str) -> dict[str, Any]:
+def distinct(names: Sequence[str]) -> list[str]:
+    """The names, each of them another one: what has the name of an earlier one ends in spaces that are not seen."""
+    found: dict[str, None] = {}
+    for name in names:
+        while name in found:
+            name += "\u00a0"  # noqa: PLW2901
+        found[name] = None
+    return [*found]
+
+
+def kinds(shown: Mapping[str, Kind], there: Collection[str], *, legend: bool = True) -> dict[str, Any]:
+    """The channels of point marks whose field `kind` holds the words of one of the kinds; empty for one kind alone.
+
+    Args:
+        shown: All kinds.
+        there: The keys of those that the chart has: only they stand in the legend.
+        legend: Whether there is one.
+    """
+    some = [one for key, one in shown.items() if key in there]
+    words, colours, shapes = [one.words for one in some], [one.colour for one in some], [one.shape for one in some]
+    fills = [one.colour if one.is_filled else "transparent" for one in some]
+    drawn = alt.Legend(title=None, symbolOpacity=1) if legend and len(some) > 1 else None
+    return {
+        "stroke": alt.Stroke("kind:N", scale=alt.Scale(domain=words, range=colours), legend=drawn),
+        "fill": alt.Fill("kind:N", scale=alt.Scale(domain=words, range=fills), legend=drawn),
+        "shape": alt.Shape("kind:N", scale=alt.Scale(domain=words, range=shapes), legend=drawn),
+    }
+
+
+def picked() -> alt.Parameter:
+    """The parameter that `KEPT` reads; once in a chart."""
+    return alt.param(name="picked", value=False)
+
+
+def by_legend(field: str) -> alt.Parameter:
+    """What a click on the legend picks."""
+    return alt.selection_point(name="chosen", fields=[field], bind="legend")
+
+
+def opacity(strong: float, *tests: str | alt.Parameter, weak: float = DIM) -> alt.OpacityValue:
+    """The opacity of a mark that passes all tests, and of others."""
+    found = [one if isinstance(one, str) else {"param": one.name} for one in tests]
+    return alt.OpacityValue(weak, condition={"test": {"and": found}, "value": strong})
+
+
+def zoomed() -> alt.Parameter:
+    """Zooms by the wheel and moves by dragging; a double click shows all again."""
+    # Without a key, a page could not be scrolled past the chart; two fingers on a pad count as Ctrl and the wheel.
+    return alt.selection_interval(
+        name="zoom",
+        bind="scales",
+        zoom="wheel![event.ctrlKey || event.metaKey]",
+        translate="[pointerdown, window:pointerup] > window:pointermove!",
+    )
+
+
+def declared(
+    layers: Sequence[alt.Chart], height: int, words: str, *params: alt.Parameter, crowd: bool = False
+) -> dict[str, Any]:
     """A chart of some layers as Vega-Lite, in the look of all.
 
     Args:
         layers: The lowest first.
         height: Of the plot in pixels, without axes and legend; its width is that of the page.
         words: The text alternative.
+        params: Of the whole chart.
+        crowd: Whether it has thousands of marks, which a page draws as pixels: as elements they would be slow.
     """
     chart = alt.LayerChart(layer=list(layers), height=height, width="container")
+    chart = chart.add_params(*params) if params else chart
     chart = chart.properties(description=words, background="transparent")
     chart = chart.configure(font=_FONT, autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))
     chart = chart.configure_view(stroke=None)
@@ -76,8 +184,29 @@ def declared(layers: Sequence[alt.Chart], height: int, words: str) -> dict[str, 
         titleColor=SOFT,
         labelFontSize=11.5,
         titleFontSize=12,
-        labelLimit=160,
+        labelLimit=260,
         orient="bottom",
         columns=4,
+        offset=8,
     )
-    return chart.to_dict()
+    # Its parts were checked when they were made; tests check the whole of every chart.
+    found = chart.to_dict(validate=False)
+    found["datasets"] = {name: json.loads(text) for name, text in found["datasets"].items()}
+    # Below all of the chart instead of below its plot, where a narrow one has no room; Altair's schema lacks it.
+    found["config"]["legend"]["layout"] = {"bottom": {"anchor": "start", "bounds": "full"}}
+    return found | {"usermeta": {"embedOptions": {"renderer": "canvas"}}} if crowd else found
+
+
+def shown(chart: Any) -> Any:
+    """A chart whose names may come from strangers, with each text on one line and control characters as escapes."""
+    if isinstance(chart, str):
+        # A space that is not seen makes it another name.
+        return f"{chart}\u00a0" if chart in _OF_OBJECTS else one_line(chart)
+    if isinstance(chart, Mapping):
+        return {key: _lines(one) if key == "told" else shown(one) for key, one in chart.items()}
+    return [shown(one) for one in chart] if isinstance(chart, list | tuple) else chart
+
+
+def _lines(told: Any) -> Any:
+    """The lines where the pointer is, each on one line."""
+    return "\n".join(map(one_line, told)) if isinstance(told, list) else shown(told)

@@ -176,30 +176,9 @@ def _ranked_text(
     form: _Shown,
     wanted: tuple[str | None, str | None],
 ) -> str:
-    from jobs.analysis.comparison import comparisons, leaderboards
-    from jobs.analysis.leaderboard import wanted_columns
-    from jobs.analysis.scores import CONSENSUS, metric_column
-    from jobs.analysis.selection import Probes
-    from jobs.study.sections import SECONDS
+    from jobs.conclusions.ranking import ranked
 
-    given, mode = wanted
-    modes = dict(inputs.chosen_metric(paths, studies, name, mode) for name in _names(given))
-    aims = inputs.chosen_aims(paths, studies)
-    if given is None and form.part == "methods":
-        modes |= {name: one for name, one in aims.metrics.items() if name not in modes}
-    probes = Probes()
-    columns = [one for name in modes for one in wanted_columns(name, aims)]
-    lighten = {} if where else {"lighten": probes.take_out}  # A condition may be on any column.
-    loaded = inputs.rows(paths, where=where, studies=studies, columns=columns, **lighten)
-    table = loaded.table if where else probes.with_stability(loaded.table)
-    for name in modes:
-        if name not in {CONSENSUS, SECONDS}:  # These are no metrics of the rows.
-            metric_column([*table.column_names, *loaded.columns], name)
-    first, *others = modes
-    if first == SECONDS:
-        raise UserError(f"{SECONDS}, a trial's time, does not rank: begin with a score, as --metric nmi,{SECONDS}.")
-    boards = leaderboards(table, first, modes[first], aims)
-    compared = comparisons(table, boards, {name: modes[name] for name in others})
+    boards, compared, loaded = ranked(paths, where, studies, wanted, all_metrics=form.part == "methods")
     told = _shown(boards, compared, form, _names_of(form, loaded))
     return told + _noted(paths, studies, form.fmt) if form.verbose else told
 
@@ -212,16 +191,6 @@ def _noted(paths: Sequence[str], studies: Sequence[str], fmt: str) -> str:
     said = [sentences(found, _NOTES) for found in read_all(paths, studies).values()]
     blocks = [paragraphs([one], fmt, width()) for some in said for one in some]
     return "\n" + "".join(blocks) if blocks and fmt in PROSE else ""
-
-
-def _names(metric: str | None) -> list[str | None]:
-    """The metrics of `--metric nmi,acc`."""
-    if metric is None:
-        return [None]
-    names = [name.strip() for name in metric.split(",")]
-    if not all(names):
-        raise UserError(f"--metric {metric!r} names no metric beside a comma: write it as nmi,acc.")
-    return [*names]
 
 
 def _names_of(form: _Shown, loaded: Loaded) -> Labels | None:

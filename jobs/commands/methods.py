@@ -53,7 +53,8 @@ def _overview() -> Iterator[str]:
     from core.config import plugins
 
     for kind in plugins.ENTRY:
-        yield from [f"{kind}, in a study `{_key(kind)}: NAME`", *_indented(_names(kind)), ""]
+        name = "[NAME]" if kind == "trackers" else "NAME"
+        yield from [f"{kind}, in a study `{_key(kind)}: {name}`", *_indented(_names(kind)), ""]
     rows = [(key, _summary(section)) for key, section in _sections().items()]
     yield from ["sections, in a study `SECTION: {OPTION: VALUE}`", *_indented(_table(rows))]
     yield from ["", "The options of one: conclus methods NAME"]
@@ -101,8 +102,10 @@ def _key(kind: str) -> str:
 
 def _keys(kind: str) -> list[str]:
     from jobs.study.keys import plug_in_fields
+    from jobs.study.study import TRACK
 
-    return [one for known, key in plug_in_fields() if known == kind for one in (key, key.rpartition(".")[2])]
+    fields = [*plug_in_fields(), ("trackers", TRACK)]
+    return [one for known, key in fields if known == kind for one in (key, key.rpartition(".")[2])]
 
 
 def _known() -> list[str]:

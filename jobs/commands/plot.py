@@ -1,7 +1,9 @@
 """`conclus plot`: one result as a picture."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +19,30 @@ if TYPE_CHECKING:
 
 _WHAT = {"leaderboard": 0, "pareto": 0, "curves": 0, "selection": 0, "importance": 0, "effect": 1, "interaction": 2}
 """The pictures, and the number of parameters of each."""
-_SUFFIXES = (".png", ".svg")
+_SUFFIXES = (".png", ".svg", ".pdf")
+_LEAST, _MOST = 2.0, 40.0
+"""Inches of a figure, at least and at most."""
+
+
+def _inches(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
+    """A width such as `3.3in`, `84mm` or `8.4cm`, in inches."""
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)(in|mm|cm)", text)
+    inches = float(found[1]) / {"in": 1.0, "cm": 2.54, "mm": 25.4}[found[2]] if found else 0.0
+    if not _LEAST <= inches <= _MOST:
+        raise UserError(f"--width {text!r} is no width from {_LEAST:g}in to {_MOST:g}in, such as 3.3in, 84mm or 8.4cm.")
+    return inches
+
+
+def _need_renderer() -> None:
+    """Checks that what draws is installed, before anything is read.
+
+    Raises:
+        UserError: It is not.
+    """
+    if find_spec("vl_convert") is None:
+        raise UserError("Figures need vl-convert-python: uv sync --extra plot --inexact")
 
 
 _HELP = """\
@@ -34,7 +59,7 @@ WHAT is one of
   effect PARAM        the metric along a parameter
   interaction A B     a heat map of two parameters
 
-For example: conclus plot results effect learning_rate --out effect.svg
+For example: conclus plot results effect learning_rate --out effect.pdf
 """
 
 
@@ -48,19 +73,31 @@ For example: conclus plot results effect learning_rate --out effect.svg
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     required=True,
-    help="The file to write: .png or .svg.",
+    help="The file to write: .png, .svg or .pdf.",
+)
+@click.option(
+    "--width", "inches", callback=_inches, metavar="LENGTH", help="Of the figure: 3.3in, 84mm or 8.4cm.  [default: 7in]"
 )
 def command(  # noqa: PLR0917 (click passes them by name)
-    words: tuple[str, ...], metric: str | None, mode: str | None, where: str, studies: tuple[str, ...], out: Path
+    words: tuple[str, ...],
+    metric: str | None,
+    mode: str | None,
+    where: str,
+    studies: tuple[str, ...],
+    out: Path,
+    inches: float | None,
 ) -> None:
     """Draws the requested picture."""
     paths, what, params = _parsed(words)
     if out.suffix not in _SUFFIXES:
         raise UserError(f"--out {str(out)!r} should end in one of {', '.join(_SUFFIXES)}.")
+    _need_renderer()
+    from jobs.charts.figure import figure
+    from jobs.report.plots import WIDTH, charts
     from jobs.results.storage import put
 
     contents = _contents(paths, where, studies, (metric, mode), params if what == "pareto" else ())
-    put(out, _picture(contents, what, params, out.suffix))
+    put(out, figure(charts(contents, what, params), out.suffix, inches or WIDTH))
     say(f"Wrote {out}.")
 
 
@@ -115,13 +152,3 @@ def _check_there(paths: Sequence[str], where: str, studies: Sequence[str], metri
     for name in metrics:
         if name not in {CONSENSUS, SECONDS}:
             metric_column([*loaded.table.column_names, *loaded.columns], name)
-
-
-def _picture(contents: "Contents", what: str, params: Sequence[str], suffix: str) -> bytes:
-    try:
-        from jobs.report.plots import picture
-    except ModuleNotFoundError as error:
-        if error.name != "matplotlib":
-            raise
-        raise UserError("Pictures need matplotlib: uv sync --extra plot --inexact") from error
-    return picture(contents, what, params, suffix)

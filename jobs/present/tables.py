@@ -1,6 +1,7 @@
-"""Tables as text: for the terminal, Markdown, LaTeX, CSV and JSON."""
+"""Tables as text: for the terminal, Markdown, LaTeX, CSV and JSON, and as HTML for notebooks."""
 
 import csv
+import html
 import io
 import math
 import re
@@ -15,6 +16,7 @@ from core.errors import UserError
 from jobs.present.visible import csv_text, json_text, literal, one_line, visible
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
+"""What commands write; `html` is for notebooks."""
 _GAP = "  "
 _UNEVEN = re.compile(r"(?<=\d) -([\d.]+) \+([\d.]+)$")
 """An interval whose ends are not equally far from the mean: `0.968 -0.041 +0.018`."""
@@ -73,10 +75,10 @@ def render(
     Args:
         columns: Names, or columns with their layout.
         rows: Cells of any plain type; None is an empty cell. CSV and JSON keep every digit.
-        fmt: One of `FORMATS`.
+        fmt: One of `FORMATS`, or `html`.
         width: Characters per line of the terminal; only `table` uses it. Where there is no room, columns are dropped,
             then heads and texts folded into lines, and then columns shown in several tables; cells are never cut.
-        bold: What is bold in Markdown and LaTeX: indices of rows, whose `strong` cells are, or of single cells.
+        bold: What is bold in Markdown, LaTeX and HTML: indices of rows, whose `strong` cells are, or of single cells.
 
     Raises:
         UserError: There is no such format.
@@ -274,6 +276,19 @@ def _latex(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _html(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
+    """A table whose cells are texts alone; numbers stand on the right, as on a terminal."""
+    sides = ["right" if column.right else "left" for column in columns]
+    escaped = [[html.escape(cell) for cell in row] for row in cells]
+    body = _emphasised(columns, escaped, bold, lambda cell: f"<b>{cell}</b>")
+    lines = [("th", [html.escape(column.name) for column in columns]), *(("td", row) for row in body)]
+    found = [
+        "".join(f'<{kind} style="text-align: {side}">{cell}</{kind}>' for side, cell in zip(sides, row, strict=True))
+        for kind, row in lines
+    ]
+    return "".join(["<table>\n", *(f"<tr>{row}</tr>\n" for row in found), "</table>\n"])
+
+
 def tex_row(cells: Sequence[str]) -> str:
     r"""One line of a table; `[` and `*` at its beginning would be arguments of the `\\` or the rule above it."""
     line = " & ".join(cells) + r" \\"
@@ -283,6 +298,7 @@ def tex_row(cells: Sequence[str]) -> str:
 _TEXTS: dict[str, Callable[[Sequence[Column], Cells, Bold], str]] = {
     "markdown": _markdown,
     "latex": _latex,
+    "html": _html,
 }
 _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",

@@ -20,6 +20,7 @@ from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.scores import LABEL_FREE, RescaledError, metric_column, metric_name, within_trial
 from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
+from jobs.charts.runs import COLUMNS, Run, by_configuration, runs
 from jobs.health import courses as judging
 from jobs.health import curves
 from jobs.health.courses import Course
@@ -69,6 +70,7 @@ class Contents:
             are none; None without topic models and without a page.
         topic_courses: The courses of trials of topic models, by a name for the trial, the first of the leaderboard
             first.
+        runs: The trials, for drawings.
         trials: The finished trials with a value of the metric, for drawings.
         importance: How much of the metric's variance each parameter explains; None if it cannot be computed.
         unshared: The reason if there is no importance.
@@ -94,6 +96,7 @@ class Contents:
     clusters: ClusterContents | str
     topics: TrialTopics | str | None
     topic_courses: Mapping[str, Course]
+    runs: Sequence[Run]
     trials: Trials | None
     importance: Importance | None
     unshared: str
@@ -108,6 +111,11 @@ class Contents:
     def board(self) -> Leaderboard | None:
         """The leaderboard; None if there is none, or one for each of several data sets."""
         return self.boards[0][1] if len(self.boards) == 1 else None
+
+    @property
+    def by_configuration(self) -> dict[Key, list[Run]]:
+        """The trials with a value of the metric, by configuration."""
+        return by_configuration(self.runs)
 
 
 def gather(
@@ -133,6 +141,7 @@ def gather(
         *wanted_columns(metric, aims),
         *valued.wanted_columns(metric),
         *origin.COLUMNS,
+        *COLUMNS,
         *judging.COLUMNS,
         *_CLUSTER_COLUMNS,
     ]
@@ -162,6 +171,7 @@ def gather(
         clusters=_clusters(paths, studies, _ranked(present, aims), metric, mode) if paged else "",
         topics=_topics(paths, where, studies, (metric, mode), aims) if paged and has_topics else None,
         topic_courses=_topic_courses(present, board) if paged and has_topics else {},
+        runs=runs(present, boards[0][1].metric) if paged and boards else (),
         trials=trials,
         importance=shares,
         unshared=unshared,

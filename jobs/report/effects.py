@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from core.errors import counted
 from jobs.analysis.effect import Effect, PairedDifference
 from jobs.analysis.intervals import FEWEST
-from jobs.analysis.scores import metric_name
-from jobs.analysis.trials import Trials
-from jobs.present import tables
+from jobs.charts import effect, scatter
 from jobs.present.effect import differences_sheet, labels
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
-from jobs.report import pieces, scale, svg
+from jobs.report import pieces, svg, vega
+from jobs.report.contents import Contents
 from jobs.report.markup import Markup, join, tag
-from jobs.report.scale import Axis, Scale
+from jobs.report.svg import Scale
 
 _WIDTH = 150.0
-_PANEL = (380.0, 220.0)
 _ROWS = 12
-_SLICES = 150
 _DRAWN = "95 % interval"
 _EXPLAINED = """\
 The compared trials are equal in everything else, also in seed and data. Triangle: better. Cross: worse. Circle: no
@@ -35,14 +31,15 @@ diamonds, dots are trials whose other settings differ too, so they cannot be com
 _MARKS = {"better": "triangle", "worse": "worse"}
 
 
-def effects(found: Sequence[Effect], trials: Trials | None) -> Markup | None:
+def effects(contents: Contents) -> Markup | None:
     """For every parameter that varies, a drawing of the metric over it and a table of its differences."""
-    if not found or trials is None:
+    found = contents.effects
+    if not found:
         return None
     names = labels([one.key for one in found])
     places = _common_scale(found)
     explained = pieces.note(_EXPLAINED)
-    return join([explained, *(_effect(one, names[one.key], places, trials) for one in found)])
+    return join([explained, *(_effect(one, names[one.key], places, contents) for one in found)])
 
 
 def _common_scale(found: Sequence[Effect]) -> Scale:
@@ -51,16 +48,26 @@ def _common_scale(found: Sequence[Effect]) -> Scale:
     furthest = max((abs(one.mean) for one in estimates), default=0.0)
     ends = [abs(one.mean) + (one.half_width or 0.0) for one in estimates]
     reach = min(max(ends, default=0.0), 2 * furthest) or 1.0
-    return scale.over([-reach, reach], 6, _WIDTH - 6)
+    return svg.over([-reach, reach], 6, _WIDTH - 6)
 
 
-def _effect(one: Effect, name: str, places: Scale, trials: Trials) -> Markup:
+def _effect(one: Effect, name: str, places: Scale, contents: Contents) -> Markup:
     if one.refusal:
         body = pieces.note(one.refusal)
     else:
-        drawing = slopes(one, name) if one.slices else scatter(one, name, trials)
+        drawing = vega.drawing(effect.draw(one)) if one.slices else _scatter(one, contents)
         body = tag("div", pieces.figure("", "", drawing), _differences(one, name, places), class_="pair")
     return join([tag("h3", name), body])
+
+
+def _scatter(one: Effect, contents: Contents) -> Markup:
+    """The trials of each data set, for a parameter without matched pairs."""
+    found = [
+        vega.drawing(scatter.by_parameters(board, contents.by_configuration, [one.key])[one.key])
+        for _, board in contents.boards
+        if one.key in board.entries[0].params
+    ]
+    return join(found) if found else pieces.note("No two trials are equal in everything else.")
 
 
 def _differences(one: Effect, name: str, places: Scale) -> Markup:
@@ -101,51 +108,3 @@ def _whisker(one: PairedDifference, places: Scale) -> Markup:
         parts.append(svg.line([(places.place(end), y) for end in ends], "whisker"))
         parts.append(svg.mark(_MARKS.get(one.verdict, "unknown"), places.place(one.estimate.mean), y))
     return svg.inline(_WIDTH, 2 * y, parts)
-
-
-def slopes(one: Effect, name: str) -> Markup:
-    """The metric over the parameter: a thin line for each setting of the others, a thick line for the matched mean."""
-    x, y = _scales(one, [point.mean for each in one.slices for point in each.points])
-    joined = scale.is_numeric([level.value for level in one.levels])
-    settings = [
-        [(x.places[point.value], y.place(point.mean)) for point in each.points] for each in one.slices[:_SLICES]
-    ]
-    matched = [(level.value, level.matched) for level in one.levels if level.matched is not None]
-    label = f"{metric_name(one.column)} along {name}: {counted(len(settings), 'setting')} of the others"
-    label += f", and the mean over {counted(one.blocks, 'complete block')}." if matched else "."
-    lines = [svg.line(points, "many") for points in settings]
-    many = (
-        tag("g", lines, style=f"--faint-line:{0.45 if len(lines) <= 30 else 0.15}")
-        if joined
-        else svg.dots([point for points in settings for point in points])
-    )
-    return svg.drawing(*_PANEL, label, _frame(x, y, name), many, _matched(matched, x.places, y, joined=joined))
-
-
-def scatter(one: Effect, name: str, trials: Trials) -> Markup:
-    """The metric of each trial by its value of the parameter, for a parameter without matched pairs."""
-    factor = trials.factors[one.key]
-    found = [(factor.levels[code], value) for code, value in zip(factor.codes, trials.values, strict=True) if code >= 0]
-    x, y = _scales(one, [value for _, value in found])
-    label = f"{metric_name(one.column)} by {name}: {counted(len(found), 'trial')}, whose other settings differ too."
-    shift = itertools.cycle((0.0, -6.0, 6.0, -3.0, 3.0) if len(x.places) <= scale.FEW else (0.0,))
-    dots = [(x.places[level] + move, y.place(float(value))) for (level, value), move in zip(found, shift, strict=False)]
-    return svg.drawing(*_PANEL, label, _frame(x, y, name), svg.dots(dots))
-
-
-def _scales(one: Effect, values: Sequence[float]) -> tuple[Axis, Scale]:
-    levels = [level.value for level in one.levels]
-    texts = dict(zip(levels, map(tables.cell_text, tables.numbers(levels)), strict=True))
-    return scale.axis(levels, 78, _PANEL[0] - 34, texts), scale.over(values, _PANEL[1] - 42, 10)
-
-
-def _frame(x: Axis, y: Scale, name: str) -> list[Markup]:
-    width, height = _PANEL
-    ticks = [svg.text(place, height - 26, value, "middle", "tick") for place, value in x.labels]
-    return [svg.y_axis(y, 52, width - 18), *ticks, svg.text(width / 2 + 17, height - 8, name, "middle", "label")]
-
-
-def _matched(found: Sequence[tuple[Any, float]], x: Mapping[Any, float], y: Scale, *, joined: bool) -> list[Markup]:
-    points = [(x[value], y.place(mean)) for value, mean in found]
-    line = [svg.line(points, "curve best")] if points and joined else []
-    return [*line, *(svg.mark("best", *point) for point in points)]

@@ -11,8 +11,8 @@ from jobs.analysis.importance import Importance
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import Outcomes, Trouble
 from jobs.analysis.scores import metric_name
+from jobs.charts.configurations import describe
 from jobs.present.effect import labels
-from jobs.present.leaderboard import params_text
 from jobs.report.contents import Contents
 from jobs.results.header import FINISHED
 
@@ -59,13 +59,6 @@ def _best(entry: Entry, board: Leaderboard) -> str:
     value = f"{metric_name(board.metric)} {score.text}"
     spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
     return f"{describe(entry, board)}: {value} ({spread})."
-
-
-def describe(entry: Entry, board: Leaderboard) -> str:
-    """The parameters, and the study, by which a configuration differs from others."""
-    params = params_text(board, entry)
-    study = entry.study if len({one.study for one in board.entries}) > 1 else ""
-    return " ".join(filter(None, [study, params])) or "the only configuration with a value"
 
 
 def _ties(rest: Sequence[Entry]) -> list[str]:

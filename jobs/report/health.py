@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from jobs.analysis.outcomes import Trouble
+from jobs.charts import strips
+from jobs.charts.configurations import describe
+from jobs.charts.courses import courses
 from jobs.health.courses import Course, Judged
 from jobs.present.health import (
     codes_sheet,
@@ -18,9 +21,8 @@ from jobs.present.health import (
 )
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
-from jobs.report import charts, pieces, vega
+from jobs.report import pieces, vega
 from jobs.report.contents import Contents
-from jobs.report.headline import describe
 from jobs.report.markup import Markup, join, tag
 
 _TRIALS = 200
@@ -46,11 +48,6 @@ def health(contents: Contents) -> Markup:
     parts += _trouble_table("Warnings of finished trials", ended.warnings, "No finished trial has a warning.")
     parts.append(_signals(contents))
     return join(parts)
-
-
-def has_courses(contents: Contents) -> bool:
-    """Whether there are courses to draw, for which the page needs the script that draws."""
-    return any(one.get(name) for one in contents.courses.values() for _, names, _ in _DRAWN for name in names)
 
 
 def _verdicts(contents: Contents) -> Markup | None:
@@ -89,8 +86,6 @@ def _trials(contents: Contents) -> Markup | None:
 
 def _courses(found: Mapping[str, Course]) -> Markup | None:
     """Charts of the signals that at least one of the trials has."""
-    from jobs.charts.courses import courses
-
     figures: list[Markup] = []
     for title, signals, log in _DRAWN:
         lines = {
@@ -112,7 +107,7 @@ def _signals(contents: Contents) -> Markup | None:
         return None
     named = f" The diamond is #1, {describe(contents.board.entries[0], contents.board)}." if contents.board else ""
     drawings = [
-        pieces.figure(name, "", charts.signal(name, values, contents.board))
+        pieces.figure(name, "", vega.drawing(strips.signal(name, values, contents.board)))
         for name, values in contents.signals.items()
     ]
     return join(

@@ -6,26 +6,23 @@ from collections.abc import Sequence
 from typing import Any
 
 from core.errors import counted
-from jobs.analysis import intervals
 from jobs.analysis.importance import Importance, Share
 from jobs.analysis.interaction import Interaction
 from jobs.analysis.scores import metric_name
-from jobs.present import tables
+from jobs.charts import heat
 from jobs.present.effect import labels
 from jobs.present.importance import contrasts_sheet, hidden_pairs, importance_sheet, shown
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
-from jobs.report import pieces, svg
+from jobs.report import pieces, svg, vega
 from jobs.report.markup import Markup, join, tag
-from jobs.report.scale import Scale
+from jobs.report.svg import Scale
 
-Colour = tuple[int, int, int]
-
-_CIVIDIS: tuple[Colour, ...] = ((0, 32, 77), (65, 77, 107), (124, 123, 120), (188, 175, 111), (255, 234, 70))
-"""Colours from low to high, readable for the colour-blind (Nuñez, Anderton and Renslow, PLoS ONE 2018)."""
 _EXPLAINED = """\
-Each cell is the mean of its trials, with their number. Brighter means higher. A hatched cell was not run. Whether the
+Each cell is the mean of its trials, with their number. Brighter means higher. A dashed cell was not run. Whether the
 effect of one parameter depends on the other is tested on groups of four trials that are equal in everything else."""
+_CELL = 62
+"""The least pixels of a cell."""
 _WIDTH = 240.0
 _HEIGHT = 20.0
 _PLACES = Scale(0.0, 1.0, 6.0, _WIDTH - 6.0)
@@ -91,37 +88,13 @@ def _pair(found: Interaction) -> Markup:
     title = f"{metric_name(found.column)} over {first} (down) and {second} (across)"
     if found.refusal:
         return tag("div", tag("h3", title), pieces.note(found.refusal))
-    return tag("div", tag("h3", title), _map(found, title), pieces.note(_dependence(found)), _contrasts(found))
-
-
-def _map(found: Interaction, title: str) -> Markup:
-    means = [cell.mean for cell in found.cells.values()]
-    low, high = min(means), max(means)
-    rows, columns = (list(map(tables.cell_text, tables.numbers(levels))) for levels in found.levels)
-    head = tag("tr", tag("td"), [tag("th", name, scope="col") for name in columns])
-    body = [
-        tag("tr", tag("th", name, scope="row"), [_cell(found, (i, j), low, high) for j in range(len(columns))])
-        for i, name in enumerate(rows)
-    ]
-    return pieces.scrolling(tag("table", tag("thead", head), tag("tbody", body), class_="heat"), title)
-
-
-def _cell(found: Interaction, place: tuple[int, int], low: float, high: float) -> Markup:
-    cell = found.cells.get(place)
-    if cell is None:
-        return tag("td", "none", class_="none")
-    ground = colour((cell.mean - low) / (high - low) if high > low else 0.5)
-    ink = "#fff" if 0.299 * ground[0] + 0.587 * ground[1] + 0.114 * ground[2] < 128 else "#000"
-    style = f"background:#{bytes(ground).hex()};color:{ink}"
-    return tag("td", intervals.plus_minus(cell.mean, None), tag("small", f"n = {cell.n}"), style=style)
-
-
-def colour(share: float) -> Colour:
-    """The colour of a value from 0 (lowest) to 1 (highest)."""
-    place = share * (len(_CIVIDIS) - 1)
-    left = min(int(place), len(_CIVIDIS) - 2)
-    r, g, b = (round(a + (place - left) * (z - a)) for a, z in zip(_CIVIDIS[left], _CIVIDIS[left + 1], strict=True))
-    return r, g, b
+    return tag(
+        "div",
+        tag("h3", title),
+        vega.drawing(heat.draw(found), least=_CELL * len(found.levels[1])),
+        pieces.note(_dependence(found)),
+        _contrasts(found),
+    )
 
 
 def _dependence(found: Interaction) -> str:

@@ -1,4 +1,4 @@
-// What the page can do beyond being read: sort tables, show more rows, follow one configuration through the drawings.
+// What the page can do beyond being read: sort tables, show more rows, pick configurations for the drawings.
 "use strict";
 
 const SHOWN_ROWS = 50;
@@ -41,9 +41,18 @@ function makeSortable(table) {
   });
 }
 
+let picked = false;
+
+// The first rows, and of what is picked, the first rows of these.
 function fold(table) {
   const all = table.dataset.all === "yes";
-  [...table.tBodies[0].rows].forEach((row, i) => { row.hidden = !all && i >= SHOWN_ROWS; });
+  let chosen = 0;
+  [...table.tBodies[0].rows].forEach((row, i) => {
+    const is = picked && row.dataset.c && picked[row.dataset.c];
+    row.classList.toggle("dim", Boolean(picked && row.dataset.c && !is));
+    row.hidden = !all && i >= SHOWN_ROWS && !(is && chosen < SHOWN_ROWS);
+    chosen += is ? 1 : 0;
+  });
 }
 
 function makeFoldable(table) {
@@ -65,45 +74,31 @@ function makeFoldable(table) {
   fold(table);
 }
 
-function follow(rank, on) {
-  document.querySelectorAll(`[data-c="${rank}"]`).forEach((one) => {
-    one.classList.toggle("pinned", on);
-    if (on && one instanceof SVGElement) one.parentNode.append(one);
-  });
-}
+const pinned = new Set();
 
 function makeFollowable(row) {
   const cell = row.cells[0];
   const button = document.createElement("button");
+  const number = Number(row.dataset.c);
   button.type = "button";
   button.textContent = cell.textContent;
-  button.title = "Follow this configuration through the drawings";
+  button.title = "Pick this configuration: all others fade in the drawings";
   button.setAttribute("aria-pressed", "false");
   button.addEventListener("click", () => {
-    const on = button.getAttribute("aria-pressed") === "false";
+    const on = !pinned.delete(number);
+    if (on) pinned.add(number);
     button.setAttribute("aria-pressed", String(on));
-    follow(row.dataset.c, on);
+    row.classList.toggle("pinned", on);
+    pick("rows", pinned.size ? pinned : null);
   });
   cell.replaceChildren(button);
 }
 
-function makeChoosable(drawing) {
-  const lines = [...drawing.querySelectorAll(".run")];
-  const label = document.createElement("label");
-  const select = document.createElement("select");
-  const wanted = { "all": lines.length, "best tenth": Math.ceil(lines.length / 10), "best half": Math.ceil(lines.length / 2) };
-  for (const name of Object.keys(wanted)) select.add(new Option(`${name} (${wanted[name]})`, name));
-  select.addEventListener("change", () => {
-    lines.forEach((line) => { line.toggleAttribute("hidden", Number(line.dataset.c) > wanted[select.value]); });
-  });
-  label.append("Lines: ", select);
-  const tools = document.createElement("div");
-  tools.className = "tools";
-  tools.append(label);
-  drawing.parentElement.before(tools);
-}
-
+document.addEventListener("picked", (event) => {
+  picked = event.detail;
+  document.querySelectorAll("table:has(tr[data-c])").forEach(fold);
+});
 document.querySelectorAll("table.sortable").forEach((table) => { makeSortable(table); makeFoldable(table); });
-document.querySelectorAll("tr[data-c]").forEach(makeFollowable);
-document.querySelectorAll("svg.parallel").forEach(makeChoosable);
+// Without charts, there is nothing to pick for.
+if (typeof pick === "function") document.querySelectorAll("tr[data-c]").forEach(makeFollowable);
 document.documentElement.dataset.ready = "yes";

@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from core.errors import counted
-from jobs.analysis import pareto
 from jobs.analysis.comparison import Comparison
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.outcomes import HEALTH
-from jobs.analysis.scores import is_loss, metric_name, plug_in_names, rescales_loss
+from jobs.analysis.scores import metric_name
+from jobs.charts import heat
+from jobs.charts.configurations import verdict
 from jobs.present.comparison import comparison_notes, comparison_sheets, is_shown
 from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text, shown
 from jobs.present.tables import Column
-from jobs.report import charts, clusters, pieces, svg
+from jobs.report import clusters, drawings, pieces, svg, vega
 from jobs.report.cluster_contents import ClusterContents
 from jobs.report.contents import Contents
 from jobs.report.effects import effects
-from jobs.report.headline import Conclusion, describe, findings
-from jobs.report.health import has_courses, health
+from jobs.report.headline import Conclusion, findings
+from jobs.report.health import health
 from jobs.report.interactions import importance, interactions
 from jobs.report.markup import Markup, join, tag
 from jobs.report.provenance import provenance
-from jobs.report.topics import has_curves, topics
+from jobs.report.topics import topics
 
 _INTERVAL = 170.0
+_CELL = 80
+"""The least pixels of a column of methods by data set."""
 _WORDS = {"best": "best", "tied": "tied", "worse": "worse", "unknown": "too few seeds"}
-_SEED_PANELS = 6
 _DRAWN = "95 % interval"
 
 
@@ -40,15 +42,18 @@ class Section:
         name: Its name in links.
         title: Its heading.
         body: Its content.
-        has_charts: Whether it has charts that a script draws.
         has_images: Whether it has images.
     """
 
     name: str
     title: str
     body: Markup | None
-    has_charts: bool = False
     has_images: bool = False
+
+    @property
+    def has_charts(self) -> bool:
+        """Whether it has charts that a script draws."""
+        return '<script type="application/json" class="chart">' in (self.body or "")
 
 
 def all_sections(contents: Contents) -> list[Section]:
@@ -56,20 +61,28 @@ def all_sections(contents: Contents) -> list[Section]:
     return [
         Section("conclusions", "Conclusions", _conclusions(findings(contents))),
         Section("leaderboard", "Leaderboard", _leaderboards(contents)),
-        Section("front", "The Pareto front", _of_each(contents, _front)),
+        Section("front", "The Pareto front", _of_each(contents, drawings.front)),
         Section("methods", "Over all data sets", _compared(contents.compared)),
         Section("importance", "Which parameters matter", importance(contents.importance, contents.unshared)),
-        Section("effects", "What each parameter does", effects(contents.effects, contents.trials)),
+        Section("effects", "What each parameter does", effects(contents)),
         Section("interactions", "Pairs of parameters", interactions(contents.interactions)),
-        Section("parallel", "From parameters to scores", _of_each(contents, _parallel)),
-        Section("curves", "Learning curves", _of_each(contents, lambda board: _curves(contents, board))),
+        Section("parallel", "From parameters to scores", _linked(contents, drawings.parameters)),
+        Section("curves", "Learning curves", _linked(contents, drawings.learning)),
+        Section("seeds", "Seeds", _linked(contents, drawings.seeds)),
         _clusters(contents.clusters),
-        Section("topics", "Topics", topics(contents), has_charts=has_curves(contents)),
+        Section("topics", "Topics", topics(contents)),
         Section("selection", "Choosing without labels", _selection(contents)),
-        Section("health", "Health", health(contents), has_charts=has_courses(contents)),
+        Section("health", "Health", health(contents)),
+        Section("time", "Time and cost", drawings.time(contents)),
         Section("provenance", "Provenance", provenance(contents)),
         Section("reading", "How to read this page", _reading()),
     ]
+
+
+def _starts(contents: Contents) -> dict[str, int]:
+    """By data set, the number before its first configuration: a number means one configuration all over the page."""
+    ends = accumulate(len(board.entries) for _, board in contents.boards)
+    return {name: end - len(board.entries) for (name, board), end in zip(contents.boards, ends, strict=True)}
 
 
 def subtitle(contents: Contents) -> str:
@@ -99,16 +112,19 @@ def _finding(place: int, one: Conclusion) -> Markup:
 def _leaderboards(contents: Contents) -> Markup | None:
     if not contents.boards:
         return pieces.note(str(contents.refused))
-    # The script follows a rank over the whole page, so only one leaderboard may have ranks to follow.
-    several = len(contents.boards) > 1
-    return join([_of_each(contents, lambda board: _leaderboard(board, followed=not several)), _legend()])
+    return join([_of_each(contents, _leaderboard), _legend()])
 
 
-def _of_each(contents: Contents, draw: Callable[[Leaderboard], Markup | None]) -> Markup | None:
-    """What is drawn of a leaderboard, under the name of its data set where there are several."""
-    found = [(name, drawn) for name, board in contents.boards if (drawn := draw(board))]
+def _of_each(contents: Contents, draw: Callable[[Leaderboard, int], Markup | None]) -> Markup | None:
+    """What is drawn of a leaderboard, and of the number before its first configuration, under its data set's name."""
+    starts = _starts(contents)
+    found = [(name, drawn) for name, board in contents.boards if (drawn := draw(board, starts[name]))]
     heads = [tag("h3", f"Data set {name}") if len(contents.boards) > 1 else None for name, _ in found]
     return join([join([head, drawn]) for head, (_, drawn) in zip(heads, found, strict=True)]) if found else None
+
+
+def _linked(contents: Contents, draw: Callable[[Contents, Leaderboard, int], Markup | None]) -> Markup | None:
+    return _of_each(contents, lambda board, start: draw(contents, board, start))
 
 
 def _compared(found: Comparison | None) -> Markup | None:
@@ -122,14 +138,18 @@ def _compared(found: Comparison | None) -> Markup | None:
             for i, row in enumerate(sheet.rows)
         ]
         parts += [pieces.note(title), pieces.sheet_table(Sheet(sheet.columns, rows), "Methods by data set")]
-    return join([*parts, *map(pieces.note, comparison_notes([found], "markdown"))])
+    drawn = vega.drawing(heat.methods(found), least=_CELL * len(found.data))
+    return join([*parts, drawn, *map(pieces.note, comparison_notes([found], "markdown"))])
 
 
-def _leaderboard(board: Leaderboard, *, followed: bool) -> Markup:
+def _leaderboard(board: Leaderboard, start: int) -> Markup:
     sheet = _with_pictures(board)
     rows = [
         pieces.row_cells(
-            sheet.columns, row, strong=i in sheet.bold, mark=i + 1 if followed and i < len(board.entries) else None
+            sheet.columns,
+            row,
+            strong=i in sheet.bold,
+            mark=start + i + 1 if i < len(board.entries) else None,
         )
         for i, row in enumerate(sheet.rows)
     ]
@@ -140,7 +160,7 @@ def _leaderboard(board: Leaderboard, *, followed: bool) -> Markup:
 def _with_pictures(board: Leaderboard) -> Sheet:
     """The leaderboard's sheet with a word in place of the sign, and a column with the interval as a drawing."""
     sheet = board_sheet(board, "table")
-    places = charts.interval_scale(board, _INTERVAL)
+    places = drawings.interval_scale(board, _INTERVAL)
     keep = [i for i, column in enumerate(sheet.columns) if column.name]
     at = 1 + next(place for place, i in enumerate(keep) if sheet.columns[i].strong)
     columns = [sheet.columns[i] for i in keep]
@@ -149,8 +169,8 @@ def _with_pictures(board: Leaderboard) -> Sheet:
     for place, (row, entry) in enumerate(zip(sheet.rows, shown(board), strict=True)):
         cells = [row[i] for i in keep]
         if place < len(board.entries):
-            picture = charts.interval(entry, board.entries[0], places, _INTERVAL)
-            cells[at:at] = [picture, _WORDS[charts.verdict(entry)]]
+            picture = drawings.interval(entry, board.entries[0], places, _INTERVAL)
+            cells[at:at] = [picture, _WORDS[verdict(entry)]]
         else:
             why = "breaks a constraint" if entry.standing.feasible is False else "another protocol"
             cells[at:at] = [None, f"{why}: not compared"]
@@ -182,84 +202,6 @@ def _legend() -> Markup:
     return tag("p", parts, "An interval cut off at the edge of its column continues beyond it.", class_="legend")
 
 
-# Drawings
-
-
-def _front(board: Leaderboard) -> Markup | None:
-    found = charts.front_points(board)
-    if not found:
-        return None
-    first = metric_name(next(iter(board.aims.metrics)))
-    drawings = [
-        pieces.figure(first, f"by {metric_name(name)}", charts.pareto(points, (metric_name(name), first)))
-        for name, points in found.items()
-    ]
-    signs = [
-        tag("span", svg.inline(16, 16, [svg.mark(kind, 8, 8)], key=True), f" {words}. ")
-        for kind, words in charts.FRONT.items()
-    ]
-    told = [pieces.note(one) for one in pareto.notes([entry.standing for entry in shown(board)], board.aims)]
-    return join([*told, tag("p", signs, class_="legend"), pieces.panels(drawings)])
-
-
-def _parallel(board: Leaderboard) -> Markup | None:
-    if len(board.entries) < 2 or not board.entries[0].params:
-        return None
-    drawing = pieces.scrolling(charts.parallel(board), "Parallel coordinates")
-    explained = pieces.note(
-        "One line for each configuration. Thick with a diamond: the best. Dashed: tied with it. "
-        "Fainter lines have lower scores. Lines through the same value are side by side, in the order of their ranks."
-    )
-    return join([explained, drawing])
-
-
-def _curves(contents: Contents, board: Leaderboard) -> Markup | None:
-    if not contents.curves:
-        return None
-    overviews = [
-        pieces.figure(metric_name(name), _curve_detail(name, board), charts.overview(found, board, metric_name(name)))
-        for name, found in contents.curves.items()
-        if any(charts.key(entry) in found for entry in board.entries)
-    ]
-    explained = pieces.note(
-        "Each line is the mean over a configuration's seeds, at the epochs that all of them have. The first four of "
-        "the leaderboard have a mark, a dash pattern and their rank."
-    )
-    return join([explained, pieces.panels(overviews), _seed_panels(contents, board)]) if overviews else None
-
-
-def _seed_panels(contents: Contents, board: Leaderboard) -> Markup | None:
-    metric, found = next(iter(contents.curves.items()))
-    first = [entry for entry in board.entries if charts.key(entry) in found][:_SEED_PANELS]
-    if not first:
-        return None
-    shown = [found[charts.key(entry)] for entry in first]
-    bounds = charts.seed_bounds(shown)
-    drawings = [
-        pieces.figure(
-            f"#{entry.rank}",
-            describe(entry, board),
-            charts.seeds(one, shown[0], f"#{entry.rank}", metric_name(metric), bounds),
-        )
-        for entry, one in zip(first, shown, strict=True)
-    ]
-    heading = f"{metric_name(metric)} of the first {len(first)}, seed by seed"
-    explained = pieces.note(
-        "Thin: the seeds. Thick: their mean, with its 95 % interval as a band. Dotted: the mean of the best."
-    )
-    return join([tag("h3", heading), explained, pieces.panels(drawings)])
-
-
-def _curve_detail(metric: str, board: Leaderboard) -> str:
-    if metric.startswith(HEALTH):
-        return "without labels"
-    plug_ins = plug_in_names([board.constant, *(entry.params for entry in board.entries)])
-    rescaling = [key for key in board.entries[0].params if rescales_loss(key, plug_ins)]
-    if is_loss(metric) and rescaling:
-        return f"heights are not comparable: {', '.join(key.rpartition('.')[2] for key in rescaling)} can rescale it"
-    return ""
-
-
 # Clusters
 
 
@@ -267,9 +209,7 @@ def _clusters(found: ClusterContents | str) -> Section:
     """The clusters of one trial, or the sentence that stands for them."""
     if isinstance(found, str):
         return Section("clusters", "Clusters", pieces.note(found) if found else None)
-    return Section(
-        "clusters", "Clusters", clusters.section(found), has_charts=True, has_images=found.has_images or found.is_scene
-    )
+    return Section("clusters", "Clusters", clusters.section(found), has_images=found.has_images or found.is_scene)
 
 
 # Label-free selection
@@ -280,17 +220,7 @@ def _selection(contents: Contents) -> Markup | None:
     if not choices:
         return None
     table = pieces.sheet_table(selection_sheet(choices), "Label-free criteria", wrap=["choice"])
-    found = [(name, board, charts.against_consensus(board)) for name, board in contents.boards]
-    figures = [
-        pieces.figure(
-            f"{f'{name}: ' if len(found) > 1 else ''}{metric_name(board.metric)}",
-            "by the consensus of label-free criteria",
-            scatter,
-        )
-        for name, board, scatter in found
-        if scatter
-    ]
-    return join([map(pieces.note, selection_notes(choices)), table, pieces.panels(figures) if figures else None])
+    return join([map(pieces.note, selection_notes(choices)), table, drawings.choices(contents, _starts(contents))])
 
 
 def _reading() -> Markup:
@@ -318,5 +248,7 @@ A score that compares clusters with true classes uses the labels. Without labels
 A loss is not a quality: temperature, batch size, number of clusters, views, weights and the choice of the loss rescale
 it. This page ranks by a loss only where nothing differs that can rescale it.
 
-A click on a table head sorts the table. The number at the start of a row of the leaderboard marks that configuration in
-the drawings."""
+A click on a table head sorts the table. A click on the number at the start of a row of the leaderboard picks that
+configuration: all others fade in the drawings.
+
+Where the pointer is on a mark, it tells the trial or the configuration, its parameters and its seed."""

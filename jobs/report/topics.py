@@ -33,11 +33,6 @@ def topics(contents: Contents) -> Markup | None:
     return join(parts) if any(parts) else None
 
 
-def has_curves(contents: Contents) -> bool:
-    """Whether there are curves, for which the page needs the script that draws."""
-    return bool(_drawn(contents.topic_courses))
-
-
 def _documents(found: TrialTopics) -> Markup | None:
     if not found.documents:
         return None

@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jobs.present.visible import one_line
-from jobs.report.markup import Markup, tag
-
-_OF_OBJECTS = frozenset(
-    {
-        *("__proto__", "constructor", "hasOwnProperty", "isPrototypeOf", "propertyIsEnumerable", "toLocaleString"),
-        *("toString", "valueOf", "__defineGetter__", "__defineSetter__", "__lookupGetter__", "__lookupSetter__"),
-    }
-)
-"""Names that every object of JavaScript has: Vega, which looks names up in objects, cannot draw a group called so."""
+from jobs.charts.look import shown
+from jobs.report.markup import Markup, join, tag
 
 
-def drawing(chart: Mapping[str, Any]) -> Markup:
+def drawing(chart: Mapping[str, Any], least: int | None = None) -> Markup:
     """A chart with its text alternative, which a page without scripts shows instead.
 
     Args:
-        chart: As Vega-Lite, with a `description`. Names in it may come from strangers: each text is shown on one line,
-            with control characters as escapes.
+        chart: As Vega-Lite, with a `description`; its names may come from strangers, see `look.shown`.
+        least: Its least width in pixels; in a narrower window it scrolls sideways.
     """
-    shown = _shown(chart)
-    words = tag("p", shown["description"], class_="note")
-    text = json.dumps(shown, allow_nan=False, separators=(",", ":"))
-    return tag("div", words, class_="vega", data_chart=text)
+    return _drawing(shown(chart), least)
 
 
-def _shown(value: Any) -> Any:
-    if isinstance(value, str):
-        # A space that is not seen makes it another name.
-        return f"{value}\u00a0" if value in _OF_OBJECTS else one_line(value)
-    if isinstance(value, Mapping):
-        return {key: _shown(one) for key, one in value.items()}
-    return [_shown(one) for one in value] if isinstance(value, list | tuple) else value
+def together(charts: Sequence[Mapping[str, Any]]) -> list[Markup]:
+    """Charts of the same rows, which stand in the page once, before the first of them."""
+    seen = [shown(one) for one in charts]
+    counts = Counter(name for one in seen for name in one.get("datasets", {}))
+    shared = {name: one["datasets"][name] for one in seen for name in one.get("datasets", {}) if counts[name] > 1}
+    own = [
+        {**one, "datasets": {name: rows for name, rows in one.get("datasets", {}).items() if name not in shared}}
+        for one in seen
+    ]
+    data = _block("rows", shared) if shared else None
+    return [join([data if place == 0 else None, _drawing(one, None)]) for place, one in enumerate(own)]
+
+
+def _drawing(seen: Mapping[str, Any], least: int | None) -> Markup:
+    words = tag("p", seen["description"], class_="note")
+    width = None if least is None else str(least)
+    return tag("div", words, _block("chart", seen), class_="vega", data_least=width)
+
+
+def _block(kind: str, value: Any) -> Markup:
+    """Data for the script. A browser does not run it, and it holds no character that could end it."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return tag("script", Markup(text), type="application/json", class_=kind)

@@ -125,6 +125,11 @@ def load(
     return Loaded(table, [*misnamed, *reading.skipped], reading.columns, reading.notes, why)
 
 
+def together(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of tables that were read at different times, each attempt once, in the reader's order."""
+    return _ordered(_union(list(tables)), attempts=True)
+
+
 def values_by_epoch(results: str, study: str, metric: str, contents: Collection[str]) -> list[list[tuple[int, float]]]:
     """The (epoch, value) pairs of a metric or label-free signal, in order, for each finished trial of a study.
 
@@ -189,8 +194,12 @@ class _Reading:
     def rows(self) -> pa.Table:
         """All rows; it can be asked once, and nothing but what it returns holds them then."""
         tables, self._tables = self._tables, []
-        pa.default_memory_pool().release_unused()  # What was needed to read; by itself it is kept for later.
-        return _union(tables or [self._choice.nothing()])
+        pool = pa.default_memory_pool()
+        pool.release_unused()  # What was needed to read; by itself it is kept for later.
+        table = _union(tables or [self._choice.nothing()])
+        del tables
+        pool.release_unused()
+        return table
 
     @property
     def columns(self) -> list[str]:

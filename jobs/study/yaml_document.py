@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -80,6 +81,36 @@ def load(path: File | Path, what: str = "study file") -> Document:
             f"{path}: {error}: restore it from a copy, or delete its first line if it was you who edited it"
         ) from error
     return read(text, str(path))
+
+
+def of(value: Any, name: str) -> Document:
+    """A document of values that Python holds: mappings, lists, tuples, texts, numbers of Python and numpy, paths.
+
+    Raises:
+        UserError: it holds something else, is nested too deep, or a key is no text; the message has the key.
+    """
+    return Document(_plain(value, (), name), {(): name})
+
+
+def _plain(value: Any, place: Place, name: str) -> Any:
+    if len(place) > DEEPEST:
+        raise UserError(f"{name}: nested deeper than {DEEPEST} levels, or a value that holds itself")
+    if isinstance(value, Mapping):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise UserError(f"{name}: {'.'.join((*place, repr(wrong[0])))}: a key must be a text")
+        return {key: _plain(one, (*place, key), name) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, (*place, str(i)), name) for i, one in enumerate(value)]
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or type(value) in {bool, int, float, str}:
+        return value
+    if (convert := getattr(value, "tolist", None)) is not None:  # numpy's numbers and arrays
+        return convert()
+    kind = type(value).__name__
+    raise UserError(
+        f"{name}: {'.'.join(place)}: a {kind} cannot stand in a study: write numbers, texts, lists or mappings"
+    )
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,0 +1,88 @@
+"""Charts as a picture for papers and slides, drawn without a browser: PNG, SVG or PDF; the same each time."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import vl_convert
+
+from jobs.charts.look import shown
+from jobs.present.visible import visible
+
+_VERSION = "6.4"
+_INCH = 96
+"""Pixels of Vega in an inch, so a font of 9.4 pixels has 7 points."""
+_POINTS = 72
+_NARROW = 5.0
+"""A picture of fewer inches has one entry of a legend to a line."""
+_MARK = 80
+_GAP = 14
+_RESOLUTION = 300
+"""Dots of a PNG per inch."""
+_PRINT = {
+    "ink": "#000000",
+    "soft": "#555555",
+    "faint": "#e6e6e6",
+    "card": "#ffffff",
+    "best": "#0072b2",
+    "tied": "#d55e00",
+    "square": "#009e73",
+    "triangle": "#cc79a7",
+    "group-0": "#0072b2",
+    "group-1": "#d55e00",
+    "group-2": "#009e73",
+    "group-3": "#cc79a7",
+    "group-4": "#e69f00",
+    "group-5": "#56b4e9",
+    "group-6": "#000000",
+    "group-7": "#777777",
+}
+"""The colours of the style sheet on paper: those of Okabe and Ito, which the colour-blind can tell apart."""
+_SIZE = re.compile(r'<svg[^>]*?width="([\d.]+)" height="([\d.]+)"')
+
+
+def figure(charts: Sequence[Mapping[str, Any]], suffix: str, inches: float) -> bytes:
+    """The charts one below the other as the bytes of a file.
+
+    Args:
+        charts: As Vega-Lite, as the page draws them.
+        suffix: `.png`, `.svg` or `.pdf`.
+        inches: The width of the picture.
+    """
+    panels = [vl_convert.vegalite_to_svg(_on_paper(one, inches), vl_version=_VERSION) for one in charts]
+    # vl-convert takes a length without a unit as points.
+    svg = visible(_stacked(panels, 1 if suffix == ".svg" else _POINTS / _INCH))
+    if suffix == ".svg":
+        return svg.encode()
+    if suffix == ".pdf":
+        return vl_convert.svg_to_pdf(svg)
+    return vl_convert.svg_to_png(svg, ppi=_RESOLUTION)
+
+
+def _on_paper(chart: Mapping[str, Any], inches: float) -> dict[str, Any]:
+    text = re.sub(r"var\(--([\w-]+)\)", lambda found: _PRINT[found[1]], json.dumps(shown(chart), allow_nan=False))
+    found: dict[str, Any] = json.loads(text)
+    width = round(inches * _INCH)
+    found |= {"width": width, "background": "white"}
+    if inches < _NARROW:
+        found["config"]["legend"] |= {"columns": 1, "labelLimit": width - _MARK}
+        found["config"]["axis"]["labelLimit"] = round(0.42 * width)
+    return found
+
+
+def _stacked(panels: Sequence[str], unit: float) -> str:
+    """Pictures one below the other on white, a pixel so many units; the names of their parts are made different."""
+    sizes = [tuple(map(float, found.groups())) for one in panels if (found := _SIZE.search(one))]
+    width, height = max(one[0] for one in sizes), sum(one[1] for one in sizes) + _GAP * (len(sizes) - 1)
+    parts = [f'<rect width="{width:g}" height="{height:g}" fill="white"/>']
+    below = 0.0
+    for place, (panel, size) in enumerate(zip(panels, sizes, strict=True)):
+        own = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>p{place}-", panel)
+        parts.append(f'<g transform="translate(0,{below:g})">{own}</g>')
+        below += size[1] + _GAP
+    name = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
+    sides = f'width="{width * unit:g}" height="{height * unit:g}" viewBox="0 0 {width:g} {height:g}"'
+    return f"<svg {name} {sides}>{''.join(parts)}</svg>"

@@ -1,0 +1,106 @@
+"""Parallel coordinates: each configuration as a line from its parameters to its score."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+
+from jobs.analysis.leaderboard import Leaderboard
+from jobs.analysis.scores import metric_name
+from jobs.charts.axis import FEW, Axis, axis
+from jobs.charts.configurations import told, verdict
+from jobs.charts.look import ACCENT, CARD, CROWD, INK, OTHER, SOFT, TELL, declared, distinct, picked, rows
+from jobs.present.leaderboard import params_sheet
+
+_HEIGHT = 300
+_CROWD = 100
+"""With more configurations than this, their lines are drawn fainter."""
+_STYLES = {
+    "best": {"colour": ACCENT, "width": 2.8, "dash": []},
+    "tied": {"colour": OTHER, "width": 1.4, "dash": [7, 3]},
+    "worse": {"colour": SOFT, "width": 1.2, "dash": []},
+    "unknown": {"colour": SOFT, "width": 1.2, "dash": []},
+}
+COLUMN = 140
+"""The fewest pixels of an axis."""
+
+
+def draw(board: Leaderboard, start: int = 0) -> dict[str, Any]:
+    """A line for each configuration; dragging over axes picks those that pass there.
+
+    Args:
+        board: The leaderboard, with at least one parameter that varies.
+        start: Its first configuration has the number after this one among those that the page links.
+    """
+    columns = {name: values for name, (values, _) in params_sheet(board).items()}
+    scores = [entry.score.mean for entry in board.entries]
+    names = distinct([*columns, metric_name(board.metric)])
+    axes = [axis(values) for values in columns.values()]
+    places = [_spread(one, values) for one, values in zip(axes, columns.values(), strict=True)]
+    low, high = min(scores), max(scores)
+    shares = [(one - low) / (high - low) if high > low else 0.5 for one in scores]
+    crowd = len(scores) > _CROWD
+    data = [
+        {
+            "c": start + entry.rank,
+            "name": names,
+            "height": [round(one, 4) for one in (*own, share)],
+            "strength": 1 if entry.rank == 1 else round(0.08 + 0.6 * share**6 if crowd else 0.25 + 0.55 * share, 3),
+            **_STYLES[verdict(entry)],
+            "told": lines,
+        }
+        for entry, share, lines, *own in zip(board.entries, shares, told(board), *places, strict=True)
+    ]
+    labels = [(name, place, text) for name, one in zip(names, axes, strict=False) for place, text in one.labels()]
+    labels += [(names[-1], share, f"{low + share * (high - low):.3g}") for share in (0, 0.25, 0.5, 0.75, 1)]
+    x = alt.X(
+        "name:O",
+        sort=names,
+        title=None,
+        scale=alt.Scale(type="point", padding=0.5),
+        axis=alt.Axis(orient="top", labelAngle=0, labelLimit=COLUMN - 6, labelColor=INK, domain=False, ticks=False),
+    )
+    y = alt.Y("height:Q", axis=None, scale=alt.Scale(domain=[-0.12, 1.12], nice=False))
+    lines = (
+        alt.Chart(rows(list(reversed(data))))
+        .transform_flatten(["name", "height"])
+        .encode(x=x, y=y, detail="c:N", tooltip=TELL)
+    )
+    # A field needs no expression: that of each point of each line is computed anew when other lines are picked.
+    drawn = lines.mark_line(aria=False).encode(
+        stroke=alt.Stroke("colour:N", scale=None),
+        strokeDash=alt.StrokeDash("dash:N", scale=None),
+        strokeWidth=alt.StrokeWidth("width:Q", scale=None),
+        opacity=alt.value(alt.ExprRef("!picked ? datum.strength : picked[datum.c] ? 0.7 : 0.03")),
+    )
+    drawn = drawn.add_params(alt.selection_interval(name="brush", encodings=["x", "y"]))
+    rule = alt.Chart(rows([{"name": name, "height": 0, "end": 1} for name in names])).mark_rule(color=SOFT, aria=False)
+    texts = alt.Chart(rows([{"name": name, "height": place, "text": text} for name, place, text in labels]))
+    texts = texts.encode(x=x, y=y, text="text:N")
+    style: dict[str, Any] = {"align": "left", "dx": 5, "fontSize": 11, "limit": COLUMN - 10, "aria": False}
+    end = [{"name": names[-1], "height": round(shares[0], 4)}]
+    best = alt.Chart(rows(end)).mark_point(filled=True, shape="diamond", size=90, opacity=1, color=ACCENT, aria=False)
+    layers = [
+        rule.encode(x=x, y=y, y2="end:Q"),
+        drawn,
+        texts.mark_text(stroke=CARD, strokeWidth=4, strokeJoin="round", **style),
+        texts.mark_text(color=INK, **style),
+        best.encode(x=x, y=y),
+    ]
+    words = f"Parallel coordinates: {len(scores)} configurations from their parameters to {names[-1].rstrip()}."
+    return declared(layers, _HEIGHT, words, picked(), crowd=len(data) > CROWD)
+
+
+def _spread(one: Axis, values: Sequence[Any]) -> list[float]:
+    """Places on an axis; with few values, lines through the same value are spread, the better ones above."""
+    if one.order is None or len(one.values) > FEW:
+        return [one.share(value) for value in values]
+    room = min(0.6 / max(len(one.values), 1), 0.2)
+    found = [0.0] * len(values)
+    for value in one.values:
+        rows_ = [i for i, other in enumerate(values) if other == value and (other is None) == (value is None)]
+        for position, row in enumerate(rows_):
+            found[row] = one.share(value) - room * ((position + 0.5) / len(rows_) - 0.5)
+    return found

@@ -1,0 +1,199 @@
+"""Configurations or trials by two numbers: the Pareto front, scores by the consensus, scores by a parameter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import altair as alt
+
+from core.errors import counted
+from jobs.analysis.intervals import mean
+from jobs.analysis.leaderboard import Entry, Leaderboard
+from jobs.analysis.scores import CONSENSUS, metric_name
+from jobs.charts.axis import Axis, axis
+from jobs.charts.configurations import Key, describe, key, told, verdict
+from jobs.charts.look import (
+    ACCENT,
+    CROWD,
+    GREEN,
+    INK,
+    KEPT,
+    OTHER,
+    PURPLE,
+    SOFT,
+    TELL,
+    VERDICTS,
+    Kind,
+    by_legend,
+    declared,
+    kinds,
+    opacity,
+    picked,
+    rows,
+)
+from jobs.charts.runs import Run
+from jobs.present.effect import labels
+from jobs.present.leaderboard import params_sheet
+
+_HEIGHT = 210
+_NAMED = 8
+FRONT = {
+    "yes": Kind("on the Pareto front", GREEN, "square"),
+    "tied": Kind("not shown to be off it", OTHER, "circle"),
+    "unknown": Kind("too few seeds to tell", SOFT, "circle", is_filled=False),
+    "no": Kind("shown to be off it", VERDICTS["worse"].colour, VERDICTS["worse"].shape),
+    "broken": Kind("breaks a constraint", PURPLE, "triangle-up"),
+}
+"""The marks of a Pareto front."""
+_TRIAL = {"trial": Kind("trial", ACCENT, "circle")}
+
+
+def fronts(board: Leaderboard, start: int = 0) -> dict[str, dict[str, Any]]:
+    """For each other metric of the Pareto front, the means of the first one by it; those on the front are named.
+
+    Args:
+        board: The leaderboard, with the aims of its study.
+        start: Its first configuration has the number after this one among those that the page links.
+    """
+    names = [*board.aims.metrics]
+    lines = told(board)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names[1:]}
+    for entry, kind in ((one, _front(one)) for one in (*board.entries, *board.infeasible)):
+        values = entry.standing.values
+        if not kind or not all(values.get(one) for one in names):
+            continue
+        is_broken = kind == "broken"
+        means = {name: mean(values[name]) for name in names}
+        more = [f"{metric_name(name)} {means[name]:.4g}" for name in names]
+        for name in names[1:]:
+            found[name].append(
+                {
+                    "x": means[name],
+                    "y": means[names[0]],
+                    "kind": kind,
+                    "c": 0 if is_broken else start + entry.rank,
+                    # What breaks a constraint has no rank, so its parameters name it.
+                    "name": describe(entry, board) if is_broken else f"#{entry.rank}",
+                    "told": [describe(entry, board) if is_broken else lines[entry.rank - 1][0], *more],
+                }
+            )
+    return {
+        name: _scatter(
+            points,
+            FRONT,
+            (metric_name(name), metric_name(names[0])),
+            f"{metric_name(names[0])} by {metric_name(name)}, the means of {len(points)} configurations.",
+            named={"yes", "broken"},
+        )
+        for name, points in found.items()
+        if points
+    }
+
+
+def _front(entry: Entry) -> str:
+    return "broken" if entry.standing.feasible is False else entry.standing.front
+
+
+def consensus(board: Leaderboard, start: int = 0) -> dict[str, Any] | None:
+    """The ranking metric by the consensus of label-free criteria; None with fewer than two configurations."""
+    points = [
+        {
+            "x": entry.secondary[CONSENSUS].mean,
+            "y": entry.score.mean,
+            "kind": verdict(entry),
+            "c": start + entry.rank,
+            "name": f"#{entry.rank}",
+            "told": [*lines, f"consensus {entry.secondary[CONSENSUS].mean:.3g}"],
+        }
+        for entry, lines in zip(board.entries, told(board), strict=True)
+        if CONSENSUS in entry.secondary
+    ]
+    if len(points) < 2:
+        return None
+    name = metric_name(board.metric)
+    words = f"{name} by the consensus of label-free criteria, {len(points)} configurations."
+    return _scatter(points, VERDICTS, ("consensus of the label-free criteria", name), words, named={"best"})
+
+
+def by_parameters(
+    board: Leaderboard, found: Mapping[Key, Sequence[Run]], keys: Sequence[str], start: int = 0, *, brush: bool = False
+) -> dict[str, dict[str, Any]]:
+    """The metric of each trial by its value of a parameter: a chart for each parameter, all of the same rows.
+
+    Args:
+        board: The leaderboard.
+        found: The trials with a value, of each configuration.
+        keys: The dotted keys of parameters that vary.
+        start: Its first configuration has the number after this one among those that the page links.
+        brush: Whether dragging picks configurations in all linked charts.
+    """
+    columns = dict(zip(board.entries[0].params, params_sheet(board).values(), strict=False))
+    names = labels(board.entries[0].params)
+    axes = {one: axis([entry.params[one] for entry in board.entries]) for one in keys}
+    name = metric_name(board.metric)
+    points = [
+        {
+            **{f"x{i}": axes[one].cell(entry.params[one]) for i, one in enumerate(keys)},
+            "y": float(f"{run.value:.5g}"),
+            "kind": "trial",
+            "c": start + entry.rank,
+            "told": [f"trial {run.trial} (#{entry.rank})", f"{name} {run.value:.4g}", f"seed {run.seed}", *params],
+        }
+        for entry, params in zip(board.entries, _params(columns, names), strict=True)
+        for run in found.get(key(entry), ())
+        if run.value is not None
+    ]
+    words = f"{name} by {{}}: {counted(len(points), 'trial')}."
+    return {
+        one: _scatter(
+            points,
+            _TRIAL,
+            (names[one], name),
+            words.format(names[one]),
+            along=(f"x{i}", axes[one]),
+            brush=brush,
+        )
+        for i, one in enumerate(keys)
+    }
+
+
+def _params(columns: Mapping[str, tuple[list[Any], list[str]]], names: Mapping[str, str]) -> list[list[str]]:
+    """For each configuration, its parameters in words."""
+    return [
+        [f"{names[one]} {text}" for one, text in zip(columns, texts, strict=True)]
+        for texts in zip(*(texts for _, texts in columns.values()), strict=True)
+    ]
+
+
+def _scatter(
+    points: Sequence[dict[str, Any]],
+    marks: Mapping[str, Kind],
+    titles: tuple[str, str],
+    words: str,
+    *,
+    named: frozenset[str] | set[str] = frozenset(),
+    along: tuple[str, Axis] | None = None,
+    brush: bool = False,
+) -> dict[str, Any]:
+    """A mark for each point; the first ones of the kinds `named` have their names beside them."""
+    there = {one["kind"] for one in points}
+    # The best lie above the others.
+    data = [{**one, "kind": marks[one["kind"]].words} for one in reversed(points)]
+    number = alt.X("x:Q", title=titles[0], scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5, grid=False))
+    base = alt.Chart(rows(data)).encode(
+        x=along[1].across(along[0], titles[0]) if along else number,
+        y=alt.Y("y:Q", title=titles[1], scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5)),
+    )
+    chosen = by_legend("kind")
+    drawn = base.mark_point(size=40 if len(points) <= 100 else 18, strokeWidth=1.4, aria=False).encode(
+        tooltip=TELL, opacity=opacity(0.8, KEPT, *([chosen] if len(there) > 1 else [])), **kinds(marks, there)
+    )
+    drawn = drawn.add_params(chosen) if len(there) > 1 else drawn
+    drawn = drawn.add_params(alt.selection_interval(name="brush", encodings=["x", "y"])) if brush else drawn
+    layers = [drawn]
+    names = [{"x": one["x"], "y": one["y"], "name": one["name"]} for one in points if one["kind"] in named][:_NAMED]
+    if names:
+        beside = alt.Chart(rows(names)).mark_text(align="left", dx=7, dy=-5, fontSize=10.5, color=INK, aria=False)
+        layers.append(beside.encode(x="x:Q", y="y:Q", text="name:N"))
+    return declared(layers, _HEIGHT, words, picked(), crowd=len(points) > CROWD)
