@@ -101,6 +101,13 @@ fmt = click.option(
 out = click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A file to write: .csv, .md, .tex or .json."
 )
+labels = click.option(
+    "--labels",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Your own names of metrics, parameters, methods and data sets: docs/labels.md.",
+)
+percent = click.option("--percent", is_flag=True, help="In LaTeX: scores from 0 to 1 times 100.")
 one_study = click.option("--study", "studies", multiple=True, help="The study, if RESULTS contains several.")
 address = click.option(
     "--address",

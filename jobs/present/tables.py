@@ -6,7 +6,7 @@ import io
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -205,9 +205,9 @@ def _markdown(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
 
 
 def _latex(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
-    escaped = [[_UNEVEN.sub(r"$_{-\1}^{+\2}$", tex(cell)) for cell in row] for row in cells]
+    escaped = [[tex_interval(cell) for cell in row] for row in cells]
     body = _emphasised(columns, escaped, bold, lambda cell: rf"\textbf{{{cell}}}")
-    head, *below = [_row(row) for row in ([tex(column.name) for column in columns], *body)]
+    head, *below = [tex_row(row) for row in ([tex(column.name) for column in columns], *body)]
     lines = [
         rf"\begin{{tabular}}{{{''.join('r' if column.right else 'l' for column in columns)}}}",
         r"\toprule",
@@ -233,8 +233,8 @@ def _html(columns: Sequence[Column], cells: Cells, bold: Bold) -> str:
     return "".join(["<table>\n", *(f"<tr>{row}</tr>\n" for row in found), "</table>\n"])
 
 
-def _row(cells: Sequence[str]) -> str:
-    r"""One line; `[` and `*` at its beginning would be arguments of the `\\` or the rule above it."""
+def tex_row(cells: Sequence[str]) -> str:
+    r"""One line of a table; `[` and `*` at its beginning would be arguments of the `\\` or the rule above it."""
     line = " & ".join(cells) + r" \\"
     return f"{{}}{line}" if line.startswith(("[", "*")) else line
 
@@ -255,12 +255,45 @@ _TEX_ESCAPES = {c: f"\\{c}" for c in "&%$#_{}"} | {
     "→": r"$\to$",
     "…": r"\ldots{}",
     "·": r"$\cdot$",
+    "†": r"$\dagger$",
 }
 
 
+_GREEK_NAMES = """
+alpha beta gamma delta varepsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon varphi chi psi
+omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega
+"""
+_GREEK = dict(zip("αβγδεζηθικλμνξπρστυφχψωΓΔΘΛΞΠΣΦΨΩ", _GREEK_NAMES.split(), strict=True))
+_SIGN = re.compile(rf"(?<![A-Za-z0-9])([{''.join(_GREEK)}A-Z])_([A-Za-z0-9])(?![A-Za-z0-9_])|[{''.join(_GREEK)}]")
+"""A letter with an index of one letter, as in `τ_I` and `C_V`; or a Greek letter."""
+
+
 def tex(text: str) -> str:
-    """The text escaped for LaTeX."""
-    return "".join(_TEX_ESCAPES.get(c, c) for c in text)
+    """The text escaped for LaTeX; Greek letters and letters with an index, as `τ_I`, become mathematics."""
+    return "".join(
+        _math(sign) if sign else "".join(_TEX_ESCAPES.get(c, c) for c in plain) for plain, sign in _parts(text)
+    )
+
+
+def tex_interval(text: str) -> str:
+    """The same, with uneven ends of an interval as index and exponent of the mean."""
+    return _UNEVEN.sub(r"$_{-\1}^{+\2}$", tex(text))
+
+
+def _parts(text: str) -> Iterator[tuple[str, re.Match[str] | None]]:
+    """The text in pieces: plain text or a sign, with the other one empty."""
+    end = 0
+    for found in _SIGN.finditer(text):
+        yield text[end : found.start()], None
+        yield "", found
+        end = found.end()
+    yield text[end:], None
+
+
+def _math(found: re.Match[str]) -> str:
+    letter = found[1] or found[0]
+    sign = f"\\{_GREEK[letter]}" if letter in _GREEK else letter
+    return f"${sign}_{{\\mathrm{{{found[2]}}}}}$" if found[2] else f"${sign}$"
 
 
 def _emphasised(columns: Sequence[Column], cells: Cells, bold: Bold, mark: Callable[[str], str]) -> Cells:

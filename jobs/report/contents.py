@@ -33,6 +33,7 @@ from jobs.report.cluster_contents import SECTION, ClusterContents
 from jobs.results.layout import folders_of, study_name
 from jobs.results.names import METRIC, PARAM
 from jobs.results.reader import column_cells, load, take
+from jobs.study import notes as noted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,7 +164,7 @@ def gather(
         compared=comparison(table, boards) if len(boards) > 1 else None,
         refused=refused,
         outcomes=outcomes.outcomes(table),
-        origins=origin.origins(table, origin.read_plans(paths, studies)),
+        origins=origin.origins(table, origin.read_plans(paths, studies), noted.read_all(paths, studies)),
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
         curves=_curves(present, metric),

@@ -60,8 +60,8 @@ class Document:
         return f"{self.origin(place)}: {'.'.join(place)}: {text}"
 
 
-def load(path: File | Path) -> Document:
-    """Reads a study file.
+def load(path: File | Path, what: str = "study file") -> Document:
+    """Reads a study file, or another file in YAML, which `what` names in messages.
 
     Raises:
         UserError: as in `read`; or the file cannot be read, or conclus wrote it and it was damaged or edited since.
@@ -73,9 +73,9 @@ def load(path: File | Path) -> Document:
         is_sealed_text(content)
         text = content.decode()
     except OSError as error:
-        raise UserError(f"{path}: the study file cannot be read: {reason(error)}") from error
+        raise UserError(f"{path}: the {what} cannot be read: {reason(error)}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the study file cannot be read: it is not UTF-8 text") from error
+        raise UserError(f"{path}: the {what} cannot be read: it is not UTF-8 text") from error
     except ValueError as error:
         raise UserError(
             f"{path}: {error}: restore it from a copy, or delete its first line if it was you who edited it"

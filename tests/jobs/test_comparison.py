@@ -370,8 +370,8 @@ def test_the_report_and_pictures_rank_each_data_set(results, tmp_path):
     assert "Over all data sets" in text
     assert re.findall(r"<b>(0\.\d+) ±", text) == ["0.821", "0.621", "0.721"]
     paper = invoke(report, results, "--format", "latex")
-    assert paper.count(r"\begin{table}") == paper.count(r"\end{table}") == 4
-    assert "nmi, data set wine" in paper
+    assert paper.count(r"\begin{table") == paper.count(r"\end{table") == 4
+    assert "NMI and ACC on wine, by configuration" in paper
     invoke(plot, results, "leaderboard", "--out", tmp_path / "all.svg")
     assert all(f"{name} · diamond" in (tmp_path / "all.svg").read_text(encoding="utf-8") for name in DATA)
 
