@@ -92,11 +92,13 @@ def _format(fmt: str | None, out: Path | None) -> str:
 def _text(
     paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, wanted: tuple[str | None, str | None]
 ) -> str:
+    from jobs.present.bar import preparing
     from jobs.report import html, paper
     from jobs.report.contents import gather
 
     metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
-    contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
+    with preparing():
+        contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
     warn([*contents.notes, *contents.skipped])
     if fmt == "html":
         return html.page(contents, made())
