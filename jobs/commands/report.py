@@ -112,12 +112,14 @@ def _text(  # noqa: PLR0917 - what a person gave
     look: Look,
 ) -> str:
     from jobs.analysis.leaderboard import wanted_columns
+    from jobs.present.bar import preparing
     from jobs.report import html, paper
     from jobs.report.contents import gather
     from jobs.results.reader import load
 
     metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
-    contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
+    with preparing():
+        contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
     warn([*contents.notes, *contents.skipped])
     if fmt == "html":
         return html.page(contents, made())
