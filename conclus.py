@@ -7,10 +7,20 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from core.estimator import ContrastiveClustering
+    from jobs.conclusions.results import open_results as open  # noqa: A004 - as gzip.open
+    from jobs.execution.runner import run
+    from jobs.results.reader import read_results
+    from jobs.study.study import Study
+    from jobs.study.study import from_mapping as study
+    from jobs.study.study import load as load_study
 
 __version__ = "0.3.0"
 
@@ -21,10 +31,21 @@ NOT_ON_WINDOWS = {"fcntl", "resource"}
 PUBLIC = {
     "ContrastiveClustering": ("core.estimator", "ContrastiveClustering"),
     "Study": ("jobs.study.study", "Study"),
+    "study": ("jobs.study.study", "from_mapping"),
     "load_study": ("jobs.study.study", "load"),
     "run": ("jobs.execution.runner", "run"),
+    "open": ("jobs.conclusions.results", "open_results"),
     "read_results": ("jobs.results.reader", "read_results"),
 }
+__all__ = [  # noqa: RUF022 - in the order in which they are used
+    "ContrastiveClustering",
+    "Study",
+    "study",
+    "load_study",
+    "run",
+    "open",
+    "read_results",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -34,6 +55,11 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(module), attribute)
 
 
+def __dir__() -> list[str]:
+    """The names for use from Python, which a notebook offers to complete."""
+    return [*__all__, "__version__"]
+
+
 GROUPS = {
     "Plan and run": {
         "data": "Show what is read from a file or a folder of data.",
@@ -41,6 +67,7 @@ GROUPS = {
         "run": "Run the missing trials; show the leaderboard.",
         "status": "Show the state of studies: done, failed, best, time left.",
         "watch": "Show the state of studies until they are done.",
+        "serve": "Show the report as a live page in a browser.",
         "logs": "Show the output of a study's job, and why trials failed.",
         "stop": "Stop the study that is running.",
         "resume": "Run the missing trials of an interrupted study.",
@@ -55,8 +82,10 @@ GROUPS = {
         "interaction": "Show whether two parameters interact.",
         "next": "Propose the next study, and write its file.",
         "confirm": "Run more seeds until they tell the best from the others.",
+        "export": "Write the best configuration as a study of one trial.",
         "selection": "Show how good choosing without labels is.",
         "health": "Show what is wrong with trials, and which settings die of it.",
+        "note": "Note something on a study or a trial; list notes.",
         "assign": "Show or write each sample's cluster.",
         "clusters": "Show what the clusters of a trial hold: page and files.",
         "topics": "Show topics: words, documents, and which come again.",
@@ -77,6 +106,33 @@ GROUPS = {
     },
 }
 """The commands in the order of `conclus --help`, each in one line of at most 80 columns."""
+
+
+class Help(click.HelpFormatter):
+    """Breaks no line at a hyphen: `--seeds-at-most` is one word."""
+
+    def write_text(self, text: str) -> None:
+        """A paragraph."""
+        super().write_text(_unbroken(text))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Names and what they mean."""
+        super().write_dl([(_unbroken(name), _unbroken(text)) for name, text in rows], col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        """All that was written."""
+        return super().getvalue().replace(_HYPHEN, "-")
+
+
+_HYPHEN = "\u2011"
+"""A hyphen at which no line is broken."""
+
+
+def _unbroken(text: str) -> str:
+    return text.replace("-", _HYPHEN)
+
+
+click.Context.formatter_class = Help
 
 
 class Commands(click.Group):

@@ -17,6 +17,14 @@ class UserError(Exception):
         """The message."""
         return "\n".join(self.lines)
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback: the message alone, with what would move a cursor escaped."""
+        return [f"{type(self).__name__}: {''.join(map(_printable, line))}" for line in self.lines]
+
+
+def _printable(sign: str) -> str:
+    return sign if sign.isprintable() else sign.encode("unicode_escape").decode()
+
 
 class DataError(UserError):
     """A file of data, or an object in a store, cannot be read as the study says: another machine may have another."""

@@ -23,6 +23,10 @@ from core.config.schema import describe, plug_in_kind
 from core.data.dataset import Dataset
 from core.evaluation.rules import RULES
 from core.training.method import Batch, Encoder, Method, Outputs, Setting, Views
+from jobs.conclusions.clusters import Clusters
+from jobs.conclusions.proposal import NextStudy
+from jobs.conclusions.results import Results
+from jobs.conclusions.shown import Shown
 from jobs.planning import stages
 from jobs.study import study
 
@@ -30,6 +34,8 @@ FOLDER = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/generate.py: edit the program, then run it. -->\n"
 # What a plug-in of one's own derives from or gets, beside the names that `conclus` itself offers.
 BASES = (Method, Encoder, Views, Batch, Setting, Outputs, Dataset)
+# What `conclus.open` gives, and what that answers with.
+ANSWERS = (Results, Shown, NextStudy, Clusters)
 _SECTIONS = ("Args", "Attributes", "Returns", "Raises", "Warns", "Examples")
 _HEADING = re.compile(rf"({'|'.join(_SECTIONS)}):")
 _ENTRY = re.compile(r"    (\w+): (.*)")
@@ -75,7 +81,7 @@ def _below(context: click.Context) -> Iterator[click.Context]:
 def plug_ins() -> str:
     """Every plug-in of each kind: what it is, and its options."""
     parts = [f"# Plug-ins\n\n{NOTE}\nWhat a study file may name, and the options of each.\n"]
-    for kind in ("methods", "encoders", "views", "losses", "datasets"):
+    for kind in ("methods", "encoders", "views", "losses", "datasets", "trackers"):
         parts.append(f"## {kind.capitalize()}\n")
         for name in plugins.names(kind):
             text = ast.get_docstring(ast.parse(plugins.source(kind, name).read_text(encoding="utf-8"))) or ""
@@ -116,7 +122,8 @@ def descriptions(kind: str, name: str) -> dict[str, str]:
 def study_file() -> str:
     """Every key of a study file, with its default."""
     about = """[The study file](../study-file.md) tells how they are used. At the top stand `study` (its name),
-`trial`, `space`, `seeds`, `stages`, and the sections below. `study` and `trial.data` are needed.
+`trial`, `space`, `seeds`, `stages`, `track` (a list of [trackers](../trackers.md)), and the sections below.
+`study` and `trial.data` are needed.
 """
     parts = [
         f"# Keys of a study file\n\n{NOTE}",
@@ -193,6 +200,9 @@ def python() -> str:
     for name in conclus.PUBLIC:
         thing = getattr(conclus, name)
         parts += [f"### `conclus.{name}`\n", _call(name, thing), _documented(thing)]
+    parts += ["## What `conclus.open` gives\n", "[From Python](../from-python.md) has an example of each.\n"]
+    for thing in ANSWERS:
+        parts += [f"### `{thing.__name__}`\n", _documented(thing)]
     parts += ["## For plug-ins\n", "[Plug-ins](../plug-ins.md) has an example of each kind.\n"]
     for thing in BASES:
         call = [_call(thing.__name__, thing)] if is_dataclass(thing) else []

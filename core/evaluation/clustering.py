@@ -67,11 +67,8 @@ def evaluate(
         head, probabilities = outputs.probabilities.argmax(dim=1).numpy(), outputs.probabilities.numpy()
         centres = centres_of(features, head, n_clusters)
     sizes = metrics.cluster_sizes(head, n_clusters)
-    health = _size_health(sizes) | _flips(head, previous) | _criteria(subsample, features, head)
-    if outputs.probabilities is not None:
-        health |= _agreement(head, by_kmeans.labels) | _entropies(outputs.probabilities)
-    if (overall := label_free(health)) is not None:
-        health["label_free"] = overall
+    health = _size_health(sizes) | _flips(head, previous)
+    health |= signals(subsample, features, head, by_kmeans.labels, outputs.probabilities)
     found: dict[str, float] = {}
     if labels is not None and (labels != UNLABELLED).any():
         found = _label_scores(head, by_kmeans.labels, labels, last=last)
@@ -82,6 +79,29 @@ def evaluate(
     probe_labels = np.unique(head[subsample.rows], return_inverse=True)[1]
     assignment = assigned(features, head, centres, probabilities)
     return Scores(found, health, sizes, Previous(head, by_kmeans.centroids, centres), probe_labels, assignment)
+
+
+def signals(
+    subsample: Subsample,
+    features: kmeans.Matrix,
+    head: NDArray[np.int64],
+    by_kmeans: NDArray[np.int64],
+    probabilities: Tensor | None,
+) -> dict[str, float]:
+    """Label-free signals of clusters, and their mean as `label_free`; see `core.evaluation.label_free`.
+
+    Args:
+        subsample: of the samples.
+        features: of all samples, of length 1, (n, dim).
+        head: the clusters, (n,).
+        by_kmeans: the clusters of k-means on the features, (n,).
+        probabilities: of the clusters, (n, K); None without a head.
+    """
+    found = _criteria(subsample, features, head)
+    if probabilities is not None:
+        found |= _agreement(head, by_kmeans) | _entropies(probabilities)
+    overall = label_free(found)
+    return found if overall is None else found | {"label_free": overall}
 
 
 def predict(method: EvaluatedModel, samples: Samples) -> Outputs:

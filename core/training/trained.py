@@ -16,7 +16,8 @@ from core.data.source import on_device
 from core.data.stored import Stored
 from core.evaluation import kmeans
 from core.evaluation.assignment import assigned, centres_of
-from core.evaluation.clustering import predict
+from core.evaluation.clustering import predict, signals
+from core.evaluation.label_free import Subsample
 from core.evaluation.outputs import Outputs
 from core.training.device import named
 from core.training.fit import build
@@ -53,6 +54,13 @@ class Trained:
         if outputs.probabilities is not None:
             return outputs.probabilities.argmax(dim=1).numpy()
         return kmeans.nearest(kmeans.unit_rows(outputs.features.numpy()), self.centroids)
+
+    def score(self, samples: NDArray[np.float32] | Stored, outputs: Outputs) -> float:
+        """The label-free score of n samples with these outputs, in 0..1; k-means has the centroids of the training."""
+        features = kmeans.unit_rows(outputs.features.numpy())
+        by_kmeans = kmeans.nearest(features, self.centroids)
+        subsample, labels = Subsample.of(samples), self.labels(outputs)
+        return signals(subsample, features, labels, by_kmeans, outputs.probabilities)["label_free"]
 
     def assignments(self, outputs: Outputs, labels: NDArray[np.int64]) -> dict[str, NDArray[Any]]:
         """The clusters of the n samples of the outputs, with `labels` (n,), as columns of n values by name."""

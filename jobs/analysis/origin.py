@@ -1,7 +1,7 @@
 """The origin of results: code, data, machines and seeds, from `_study.json` and the rows themselves."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from jobs.results.layout import STUDY_JSON, existing, folders_of, study_name
 from jobs.results.reader import column_cells
 from jobs.results.schema import ELSEWHERE
 from jobs.results.storage import Place
+from jobs.study.notes import Note
 
 _MADE = ("code_hash", "data_hash", "env_hash", "env_json", "plug_ins_json")
 COLUMNS = ("reason", "source", "started", "seconds", "host", "protocol", *_MADE)
@@ -41,6 +42,7 @@ class Origin:
         first: When the first trial began; None if no row tells.
         last: When the last trial began.
         seconds: Wall time of all trials together.
+        notes: What people noted on it and its trials, in the order of time.
     """
 
     study: str
@@ -59,6 +61,7 @@ class Origin:
     first: datetime | None
     last: datetime | None
     seconds: float
+    notes: Sequence[Note] = ()
 
     @property
     def planned(self) -> int | None:
@@ -72,12 +75,15 @@ class Origin:
         return str(self.plan.get("commit") or "")
 
 
-def origins(table: pa.Table, plans: dict[str, dict[str, Any]]) -> list[Origin]:
+def origins(
+    table: pa.Table, plans: dict[str, dict[str, Any]], notes: Mapping[str, Sequence[Note]] | None = None
+) -> list[Origin]:
     """The origin of each study of a table.
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, one per trial.
         plans: The result of `read_plans`.
+        notes: The result of `jobs.study.notes.read_all`.
     """
     names = table["study"].to_pylist()
     rows: dict[str, list[int]] = {}
@@ -86,7 +92,8 @@ def origins(table: pa.Table, plans: dict[str, dict[str, Any]]) -> list[Origin]:
     columns = {name: column_cells(table, name) for name in ("seed", "status", *COLUMNS) if name != "started"}
     columns["started"] = _moments(table["started"])
     columns["protocol"] = [one if one is None else apart.name_of(one) for one in apart.protocols(table)]
-    return [_origin(name, plans.get(name, {}), _Rows(columns, rows[name])) for name in sorted(rows)]
+    found = [_origin(name, plans.get(name, {}), _Rows(columns, rows[name])) for name in sorted(rows)]
+    return [replace(one, notes=(notes or {}).get(one.study, ())) for one in found]
 
 
 def read_plans(paths: Sequence[str], studies: Collection[str] = ()) -> dict[str, dict[str, Any]]:

@@ -21,7 +21,7 @@ from jobs.analysis.outcomes import lost, reason_code
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
-from jobs.results.names import PARAM, may_mean, resolve
+from jobs.results.names import PARAM, may_mean, resolve, spelled
 
 Vector = NDArray[np.float64]
 Codes = NDArray[np.int64]
@@ -299,9 +299,8 @@ def param_key(name: str, trials: Trials) -> str:
     """
     columns = [f"{PARAM}{key}" for key in (*trials.factors, *trials.constant)]
     plug_in = f"{PARAM}{name.removeprefix(PARAM)}.name"
-    if plug_in not in columns and not any(
-        may_mean(name.removeprefix(PARAM), one.removeprefix(PARAM)) for one in columns
-    ):
+    ways = {name.removeprefix(PARAM), spelled(name.removeprefix(PARAM))}
+    if plug_in not in columns and not any(may_mean(way, one.removeprefix(PARAM)) for way in ways for one in columns):
         near = did_you_mean(name, [ending for one in columns for ending in (one, one.rpartition(".")[2])])
         raise UserError(f"There is no parameter {name!r}{near or _IMPORTED.format(_listed(trials.factors))}")
     column = plug_in if plug_in in columns else resolve(name, columns)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import vl_convert
 
-from jobs.charts.look import shown
+from jobs.charts.paper import on_paper
 from jobs.present.visible import visible
 
 _VERSION = "6.4"
@@ -22,25 +21,6 @@ _MARK = 80
 _GAP = 14
 _RESOLUTION = 300
 """Dots of a PNG per inch."""
-_PRINT = {
-    "ink": "#000000",
-    "soft": "#555555",
-    "faint": "#e6e6e6",
-    "card": "#ffffff",
-    "best": "#0072b2",
-    "tied": "#d55e00",
-    "square": "#009e73",
-    "triangle": "#cc79a7",
-    "group-0": "#0072b2",
-    "group-1": "#d55e00",
-    "group-2": "#009e73",
-    "group-3": "#cc79a7",
-    "group-4": "#e69f00",
-    "group-5": "#56b4e9",
-    "group-6": "#000000",
-    "group-7": "#777777",
-}
-"""The colours of the style sheet on paper: those of Okabe and Ito, which the colour-blind can tell apart."""
 _SIZE = re.compile(r'<svg[^>]*?width="([\d.]+)" height="([\d.]+)"')
 
 
@@ -63,10 +43,8 @@ def figure(charts: Sequence[Mapping[str, Any]], suffix: str, inches: float) -> b
 
 
 def _on_paper(chart: Mapping[str, Any], inches: float) -> dict[str, Any]:
-    text = re.sub(r"var\(--([\w-]+)\)", lambda found: _PRINT[found[1]], json.dumps(shown(chart), allow_nan=False))
-    found: dict[str, Any] = json.loads(text)
     width = round(inches * _INCH)
-    found |= {"width": width, "background": "white"}
+    found = on_paper(chart, width)
     if inches < _NARROW:
         found["config"]["legend"] |= {"columns": 1, "labelLimit": width - _MARK}
         found["config"]["axis"]["labelLimit"] = round(0.42 * width)

@@ -1,6 +1,9 @@
 """`conclus aggregate`: the leaderboard of results."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +14,32 @@ from jobs.present import inputs, options
 from jobs.present.output import PARQUET, deliver, format_of, remark, say, width
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from jobs.analysis.comparison import Boards, Comparison
+    from jobs.analysis.leaderboard import Entry, Leaderboard
+    from jobs.present.leaderboard import Sheet
+    from jobs.present.names import Labels
+    from jobs.results.reader import Loaded
 
 _TABLES = ("leaderboard", "methods")
+_NOTES = 20
+_LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
+_LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
+_ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
 _OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or the rows as .parquet."
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """What is shown of the leaderboards, and how: the options of these names."""
+
+    fmt: str
+    part: str | None
+    sort: str | None
+    top: int | None
+    verbose: bool
+    labels: Path | None
 
 
 @click.command("aggregate")
@@ -42,6 +67,16 @@ _OUT_HELP = "A file to write: the leaderboard as .csv, .md, .tex or .json, or th
     show_default=True,
     help="ledger: one row per trial, in order of time, with the columns of a hand-kept table.",
 )
+@click.option(
+    "--sort",
+    metavar="COLUMN",
+    help="Order the rows by a parameter or a score instead of the rank; -COLUMN turns the order round.",
+)
+@click.option("--top", type=click.IntRange(min=1), help="Show so many configurations of each leaderboard.")
+@click.option(
+    "-v", "--verbose", is_flag=True, help="Show the settings that are the same in all, but for defaults, and notes."
+)
+@options.labels
 @options.fmt
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help=_OUT_HELP)
 @click.option("--attempts", is_flag=True, help="Every attempt instead of one row per trial.")
@@ -56,6 +91,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     fmt: str,
     out: Path | None,
     attempts: bool,
+    sort: str | None,
+    top: int | None,
+    verbose: bool,
+    labels: Path | None,
 ) -> None:
     """Gather the results in the folders RESULTS (default: results) and rank the configurations.
 
@@ -70,7 +109,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
     if columns == "ledger" or attempts:
         text = _rows_text(paths, where, studies, fmt, attempts=attempts)
     else:
-        text = _ranked_text(paths, where, studies, (fmt, part), (metric, mode))
+        shown = _Shown(fmt, part, sort, top, verbose, labels)
+        text = _ranked_text(paths, where, studies, shown, (metric, mode))
     deliver(text, out)
 
 
@@ -85,68 +125,94 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
 
 def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:
     from jobs.analysis.samples import import_notes
-    from jobs.present.leaderboard import attempts_sheet, ledger_sheet
 
     loaded = inputs.rows(paths, where=where, studies=studies, attempts=attempts)
     table = loaded.table
-    sheet = attempts_sheet(table) if attempts else ledger_sheet(table, loaded.columns, exact=fmt in {"csv", "json"})
+    sheet = _attempts(table) if attempts else _ledger(table, loaded.columns, exact=fmt in {"csv", "json"})
     remark(import_notes(table))
     return sheet.render(fmt, width())
+
+
+def _ledger(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
+    """One row per trial in order of time, with the usual columns of a handwritten results table."""
+    from jobs.present import tables
+    from jobs.present.leaderboard import Sheet
+    from jobs.results.reader import column_cells
+
+    table = table.sort_by([("started", "ascending"), ("trial_key", "ascending")])
+    sources = [*(_param_column(name, columns) for name in _LEDGER_PARAMS)]
+    sources += [f"metric.{name}" for name in _LEDGER_SCORES.values()]
+    cells = [table["started"].to_pylist(), *(column_cells(table, source) for source in sources)]
+    if not exact:
+        cells[1 : 1 + len(_LEDGER_PARAMS)] = map(tables.numbers, cells[1 : 1 + len(_LEDGER_PARAMS)])
+    names = ["date-time", *_LEDGER_PARAMS, *_LEDGER_SCORES]
+    heads = [tables.Column(name, right=name != "date-time") for name in names]
+    return Sheet(heads, [list(row) for row in zip(*cells, strict=True)])
+
+
+def _param_column(name: str, columns: Sequence[str]) -> str:
+    from jobs.results.names import PARAM, resolve
+
+    params = [column for column in columns if column.startswith(PARAM)]
+    known = any(column == PARAM + name or column.endswith(f".{name}") for column in params)
+    return resolve(name, params) if known else PARAM + name
+
+
+def _attempts(table: pa.Table) -> Sheet:
+    """Every attempt, one row each."""
+    from jobs.present.leaderboard import Sheet
+    from jobs.present.tables import Column
+    from jobs.results.reader import column_cells
+
+    drops = {"host": 4, "seconds": 2, "started": 3, "source": 1}
+    columns = [Column(name, right=name in {"seed", "seconds"}, drop=drops.get(name, 0)) for name in _ATTEMPT]
+    return Sheet(columns, [list(row) for row in zip(*(column_cells(table, name) for name in _ATTEMPT), strict=True)])
 
 
 def _ranked_text(
     paths: Sequence[str],
     where: str,
     studies: Sequence[str],
-    form: tuple[str, str | None],
+    form: _Shown,
     wanted: tuple[str | None, str | None],
 ) -> str:
-    from jobs.analysis.comparison import comparisons, leaderboards
-    from jobs.analysis.leaderboard import wanted_columns
-    from jobs.analysis.scores import CONSENSUS, metric_column
-    from jobs.analysis.selection import Probes
-    from jobs.study.sections import SECONDS
+    from jobs.conclusions.ranking import ranked
 
-    given, mode = wanted
-    modes = dict(inputs.chosen_metric(paths, studies, name, mode) for name in _names(given))
-    aims = inputs.chosen_aims(paths, studies)
-    if given is None and form[1] == "methods":
-        modes |= {name: one for name, one in aims.metrics.items() if name not in modes}
-    probes = Probes()
-    columns = [one for name in modes for one in wanted_columns(name, aims)]
-    lighten = {} if where else {"lighten": probes.take_out}  # A condition may be on any column.
-    loaded = inputs.rows(paths, where=where, studies=studies, columns=columns, **lighten)
-    table = loaded.table if where else probes.with_stability(loaded.table)
-    for name in modes:
-        if name not in {CONSENSUS, SECONDS}:  # These are no metrics of the rows.
-            metric_column([*table.column_names, *loaded.columns], name)
-    first, *others = modes
-    if first == SECONDS:
-        raise UserError(f"{SECONDS}, a trial's time, does not rank: begin with a score, as --metric nmi,{SECONDS}.")
-    boards = leaderboards(table, first, modes[first], aims)
-    compared = comparisons(table, boards, {name: modes[name] for name in others})
-    return _shown(boards, compared, *form)
+    found = ranked(paths, where, studies, wanted, all_metrics=form.part == "methods")
+    told = _shown(found.boards, found.compared, form, _names_of(form, found.loaded))
+    return told + _noted(paths, studies, form.fmt) if form.verbose else told
 
 
-def _names(metric: str | None) -> list[str | None]:
-    """The metrics of `--metric nmi,acc`."""
-    if metric is None:
-        return [None]
-    names = [name.strip() for name in metric.split(",")]
-    if not all(names):
-        raise UserError(f"--metric {metric!r} names no metric beside a comma: write it as nmi,acc.")
-    return [*names]
+def _noted(paths: Sequence[str], studies: Sequence[str], fmt: str) -> str:
+    """What people noted on the studies and their trials, below the tables; nothing for CSV and JSON."""
+    from jobs.present.effect import PROSE, paragraphs
+    from jobs.study.notes import read_all, sentences
+
+    said = [sentences(found, _NOTES) for found in read_all(paths, studies).values()]
+    blocks = [paragraphs([one], fmt, width()) for some in said for one in some]
+    return "\n" + "".join(blocks) if blocks and fmt in PROSE else ""
 
 
-def _shown(boards: "Boards", compared: "Sequence[Comparison]", fmt: str, part: str | None) -> str:
+def _names_of(form: _Shown, loaded: Loaded) -> Labels | None:
+    """The names for readers: those of the file, and always in LaTeX; None for the keys that a person types."""
+    from jobs.present.names import read_labels
+
+    labels = read_labels(form.labels)
+    remark(f"Warning: {one}" for one in labels.idle(loaded.table, loaded.columns))
+    return labels if form.labels or form.fmt == "latex" else None
+
+
+def _shown(boards: Boards, compared: Sequence[Comparison], form: _Shown, labels: Labels | None) -> str:
     from jobs.present import comparison as present
     from jobs.present.effect import paragraphs
 
+    fmt, part = form.fmt, form.part
     if part == "methods" and not present.is_shown(compared):
         raise UserError(
             "There is nothing to compare: methods x data sets needs two methods or configurations, and two data sets "
             "or, as --metric nmi,acc, two metrics."
         )
+    boards = [(name, _arranged(board, form.sort, form.top)) for name, board in boards]
     if fmt in {"csv", "json"}:
         if part == "methods":
             remark(present.comparison_notes(compared, fmt))
@@ -156,7 +222,42 @@ def _shown(boards: "Boards", compared: "Sequence[Comparison]", fmt: str, part: s
     lines = width() if fmt == "table" else None
     if fmt != "table" and len(boards) == 1 and not (part != "leaderboard" and present.is_shown(compared)):
         remark(boards[0][1].notes)
-        return present.leaderboard_rows(boards, fmt).render(fmt)
-    blocks = [] if part == "methods" else present.leaderboard_blocks(boards, fmt, lines)
-    blocks += [] if part == "leaderboard" else present.comparison_blocks(compared, fmt, lines)
+        return present.leaderboard_rows(boards, fmt, labels).render(fmt)
+    blocks = [] if part == "methods" else present.leaderboard_blocks(boards, fmt, lines, labels, verbose=form.verbose)
+    blocks += [] if part == "leaderboard" else present.comparison_blocks(compared, fmt, lines, labels)
     return paragraphs(blocks, fmt, lines)
+
+
+def _arranged(board: Leaderboard, sort: str | None, top: int | None) -> Leaderboard:
+    """The leaderboard in the order of a column, and cut after so many rows; the ranks stay."""
+    entries = board.entries if sort is None else _sorted(board, sort)
+    if top is None or len(entries) <= top:
+        return replace(board, entries=tuple(entries))
+    first = f"by {sort.removeprefix('-')}" if sort else "by rank"
+    note = f"{top} of {counted(len(entries), 'configuration')}, the first {first}: --top {top}."
+    return replace(board, entries=tuple(entries[:top]), infeasible=(), apart=(), notes=(*board.notes, note))
+
+
+def _sorted(board: Leaderboard, column: str) -> list[Entry]:
+    """The entries by a parameter from low to high, or by a score from good to bad; those without a value last."""
+    from core.config.schema import nearest
+    from jobs.analysis.scores import default_mode, metric_name
+    from jobs.results.names import short_names
+
+    name, back = column.removeprefix("-"), column.startswith("-")
+    first = board.entries[0]
+    params = {short: key for key, short in short_names([*board.constant, *first.params]).items() if key in first.params}
+    params |= {key: key for key in first.params}
+    scores = {metric_name(board.metric), *(one for entry in board.entries for one in entry.secondary)}
+    if name in params:
+        values = [entry.params[params[name]] for entry in board.entries]
+    elif name in scores:
+        ranked = name == metric_name(board.metric)
+        best = (board.mode if ranked else default_mode(name)) == "max"
+        found = [entry.score if ranked else entry.secondary.get(name) for entry in board.entries]
+        values = [None if one is None else -one.mean if best else one.mean for one in found]
+    else:
+        raise UserError(f"--sort {column}: there is no such column: there are {nearest(name, [*params, *scores])}.")
+    there = [place for place, value in enumerate(values) if value is not None]
+    there.sort(key=lambda place: (isinstance(values[place], str), values[place]), reverse=back)
+    return [board.entries[place] for place in [*there, *(i for i, value in enumerate(values) if value is None)]]

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from core.errors import UserError, counted
-from jobs.present import inputs, options
-from jobs.present.output import deliver, say, width
-from jobs.present.tables import duration
-from jobs.results.storage import Place, Remote
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from jobs.analysis.trials import Trials
-    from jobs.planning.next_study import Proposal
+from core.errors import UserError
+from jobs.present import options
+from jobs.present.output import deliver, say, width, wrapped
+from jobs.results.storage import Remote
 
 
 @click.command("next")
@@ -60,56 +51,21 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """
     if out is not None and out.exists() and not yes:
         raise UserError(f"--out {out}: this file is there already: name another one, or give --yes")
+    from jobs.conclusions.proposal import proposed
     from jobs.execution.driver import one_study
-    from jobs.results.layout import study_name
 
     folder = one_study(results, [study] if study else [])
-    trials, mode = inputs.finished_trials([results], [study_name(folder)], where, (metric, mode))
-    above = results if isinstance(folder, Remote) else str(folder.parent)
-    proposal = _proposal(folder, above, trials, mode, margin)
-    _say(proposal, trials, _on_constraints(results, study_name(folder), where, [one.key for one in proposal.advice]))
+    proposal, sentences = proposed(results, folder, where, (metric, mode), margin)
+    for line in sentences:
+        click.echo("\n".join(wrapped(line, width(), "  ")))
     if out is None:
         click.echo("--out next.yaml writes this study.")
     else:
         deliver(proposal.text, out)
+        above = results if isinstance(folder, Remote) else str(folder.parent)
         say(f"Look at it, then: conclus plan {out} --results {above}")
         for file in proposal.foreign:
             say(
                 f"{out} names the plug-in {file}, which lies in the results: it runs only if you read it and add "
                 f"--plug-in {shlex.quote(str(file))}."
             )
-
-
-def _proposal(folder: Place, results: str, trials: Trials, mode: str, margin: float) -> Proposal:
-    from jobs.analysis.next_step import MOST_SEEDS, advise
-    from jobs.planning.next_study import base_study, propose
-
-    if not trials.factors:
-        raise UserError("No parameter varies over the finished trials: there is no direction to go in.")
-    return propose(base_study(folder), advise(trials, mode, margin), results, MOST_SEEDS)
-
-
-def _on_constraints(results: str, study: str, where: str, advised: Sequence[str]) -> list[str]:
-    from jobs.planning.next_study import on_constraints
-
-    aims = inputs.chosen_aims([results], [study])
-    if not aims.limits:
-        return []
-    columns = ["param.*", "data_hash", *aims.columns]
-    return on_constraints(inputs.rows([results], where=where, studies=[study], columns=columns).table, aims, advised)
-
-
-def _say(proposal: Proposal, trials: Trials, notes: Sequence[str]) -> None:
-    from jobs.planning.next_study import sentence
-
-    lines = [*(sentence(one) for one in proposal.advice), *notes]
-    lines += [_cost(proposal, float(trials.seconds.mean())), *([proposal.note] if proposal.note else [])]
-    for line in lines:
-        click.echo(textwrap.fill(line, width(), subsequent_indent="  ", break_on_hyphens=False))
-
-
-def _cost(proposal: Proposal, seconds: float) -> str:
-    text = f"{counted(proposal.trials, 'trial')}, {proposal.missing} of them to run"
-    if not seconds >= 0:  # NaN: imported rows do not know
-        return f"{text}."
-    return f"{text}: about {duration(proposal.missing * seconds)} on one worker ({seconds:.3g} s a trial so far)."

@@ -50,16 +50,16 @@ Draw one conclusion from the folders RESULTS (default: results).
 
 \b
 WHAT is one of
-  leaderboard          means with 95 % intervals, what is tied with the best
-  pareto [METRIC]...   the front of two or more metrics, such as nmi seconds,
-                       by default those of the study's `select.metrics`
-  curves               the first configurations over the epochs, with bands
-  selection            what ranks against the label-free consensus
-  importance           shares of the variance, with 95 % intervals
-  effect PARAM         the metric along a parameter, and its matched pairs
-  interaction A B      a heat map of two parameters, empty cells shown
+  leaderboard         means, intervals, what is tied
+  pareto [METRIC]...  the front of several metrics, by
+                      default the study's `select.metrics`
+  curves              the first configurations by epoch
+  selection           the consensus against what ranks
+  importance          shares of the variance
+  effect PARAM        the metric along a parameter
+  interaction A B     a heat map of two parameters
 
-For example:  conclus plot results effect learning_rate --out effect.pdf --width 3.3in
+For example: conclus plot results effect learning_rate --out effect.pdf
 """
 
 

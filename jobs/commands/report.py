@@ -15,6 +15,7 @@ from jobs.present.output import deliver, made, warn
 
 if TYPE_CHECKING:
     from jobs.health.status_page import Words
+    from jobs.report.paper_tables import Look
     from jobs.results.storage import Place
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
@@ -45,6 +46,8 @@ _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"
     metavar="KEY",
     help="The trial of the status page; the first characters of its key do.  [default: the best one by the metric]",
 )
+@options.labels
+@options.percent
 @click.option("--lang", type=click.Choice(["en", "zh"]), help="The language of the status page.  [default: en]")
 def command(  # noqa: PLR0917 (click passes them by name)
     results: tuple[str, ...],
@@ -57,12 +60,16 @@ def command(  # noqa: PLR0917 (click passes them by name)
     style: str | None,
     trial: str | None,
     lang: str | None,
+    labels: Path | None,
+    *,
+    percent: bool,
 ) -> None:
     """Write a report on the results in the folders RESULTS (default: results).
 
     As HTML, it is one page that needs no network: conclusions in words, leaderboard, drawings, health, provenance. As
-    Markdown or LaTeX (booktabs), it is the leaderboard, with the best and all tied with it in bold, and a footnote on
-    how it was made.
+    Markdown, it is the leaderboard, with the best and all tied with it in bold, and a footnote on how it was made. As
+    LaTeX (booktabs), it is a table of methods x data sets and one of the configurations, with three scores: the best
+    bold, the second underlined, what is tied with the best marked.
 
     The status page judges one trial, which may still be running: figures, what is good and what is not, how it
     compares, what to change, a forecast with its interval, and a check list. Every number is from the results
@@ -78,7 +85,14 @@ def command(  # noqa: PLR0917 (click passes them by name)
     fmt = _format(fmt, out)
     if fmt == "html":
         out = out or Path("report.html")
-    deliver(_text(paths, where, studies, fmt, (metric, mode)), out)
+    if labels and fmt == "html":
+        raise UserError("--labels is for a table: add --format markdown or latex.")
+    if percent and fmt != "latex":
+        raise UserError("--percent is for LaTeX: add --format latex, or name a file that ends in .tex with --out.")
+    from jobs.present.names import read_labels
+    from jobs.report.paper_tables import Look
+
+    deliver(_text(paths, where, studies, fmt, (metric, mode), Look(read_labels(labels), percent)), out)
 
 
 def _format(fmt: str | None, out: Path | None) -> str:
@@ -89,18 +103,29 @@ def _format(fmt: str | None, out: Path | None) -> str:
     return fmt or _SUFFIXES[out.suffix]
 
 
-def _text(
-    paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, wanted: tuple[str | None, str | None]
+def _text(  # noqa: PLR0917 - what a person gave
+    paths: Sequence[str],
+    where: str,
+    studies: Sequence[str],
+    fmt: str,
+    wanted: tuple[str | None, str | None],
+    look: Look,
 ) -> str:
+    from jobs.analysis.leaderboard import wanted_columns
+    from jobs.present.bar import preparing
     from jobs.report import html, paper
     from jobs.report.contents import gather
+    from jobs.results.reader import load
 
     metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
-    contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
+    with preparing():
+        contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
     warn([*contents.notes, *contents.skipped])
     if fmt == "html":
         return html.page(contents, made())
-    return paper.PAPERS[fmt](contents)
+    loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric[0], aims))
+    warn(look.labels.idle(loaded.table, loaded.columns))
+    return paper.markdown(contents, look.labels) if fmt == "markdown" else paper.latex(contents, loaded.table, look)
 
 
 def _check_markdown(fmt: str | None, out: Path | None) -> None:

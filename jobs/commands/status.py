@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from jobs.execution.driver import Job
     from jobs.execution.job_end import JobEnd
     from jobs.health.status import StudyStatus
+    from jobs.study.notes import Note
+
+_NOTES = 3
 
 
 @click.command("status")
@@ -33,16 +36,30 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
     from jobs.execution import driver, job_end
     from jobs.health.status import standing
     from jobs.results.layout import folders_of, misnamed_folders
+    from jobs.study.notes import read_all
 
     folders = folders_of([results], studies)
+    noted = read_all([results], studies)
     found = [
         (standing(folder), job := driver.read(folder), job and job_end.read(folder, job.job)) for folder in folders
     ]
     warn([*misnamed_folders(results), *(sentence for one, *_ in found for sentence in one.warnings)])
     if fmt == "table":
-        click.echo("\n\n".join("\n".join(map(one_line, _lines(*one))) for one in found))
+        click.echo("\n\n".join("\n".join(map(one_line, [*_lines(*one), *_noted(noted, one[0])])) for one in found))
     else:
         click.echo(_machine(found, fmt), nl=False)
+
+
+def _noted(noted: Mapping[str, Sequence[Note]], one: StudyStatus) -> Iterator[str]:
+    """The latest notes on a study and its trials."""
+    import textwrap
+
+    from jobs.study.notes import sentences
+
+    for sentence in sentences(noted.get(one.study, ()), _NOTES):
+        yield from textwrap.wrap(
+            one_line(sentence), width(), initial_indent="  ", subsequent_indent="    ", break_on_hyphens=False
+        )
 
 
 def _lines(one: StudyStatus, job: Job | None, end: JobEnd | None) -> Iterator[str]:

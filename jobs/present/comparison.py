@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -31,18 +31,18 @@ from jobs.present.leaderboard import (
     board_sheet,
     board_table,
     board_text,
+    chosen_settings,
     interval_text,
     settings_text,
     sign_notes,
 )
+from jobs.present.names import USUAL, Labels
 from jobs.present.tables import Column
 from jobs.results.names import short_names
 from jobs.results.reader import load
 
 _SIGNS = {"best": " *", "tied": " =", "unknown": " ?", "worse": ""}
 _RANK = "avg rank"
-_GAP = 2
-"""Characters between two columns of a table."""
 
 
 def leaderboard_text(
@@ -72,37 +72,54 @@ def text(boards: Boards, compared: Sequence[Comparison], fmt: str, width: int | 
     return paragraphs([*leaderboard_blocks(boards, fmt, width), *comparison_blocks(compared, fmt, width)], fmt, width)
 
 
-def leaderboard_blocks(boards: Boards, fmt: str, width: int | None = None) -> list[str]:
-    """The leaderboards as tables, which end in a newline, and sentences."""
+def leaderboard_blocks(
+    boards: Boards, fmt: str, width: int | None = None, labels: Labels | None = None, *, verbose: bool = False
+) -> list[str]:
+    """The leaderboards as tables, which end in a newline, and sentences; without labels by the keys that one types.
+
+    If `verbose`, the settings that are the same in all, and not as by default, stand above the tables. Those that only
+    one data set has stand in its heading.
+    """
     if len(boards) == 1:
         board = boards[0][1]
         if fmt == "table":
-            return [board_text(board, width)]
-        return [board_sheet(board, fmt).render(fmt), *_together(board.notes, fmt, width)]
-    first = boards[0][1]
-    shared = {key: value for key, value in first.constant.items() if all(_has(one, key, value) for _, one in boards)}
+            return [board_text(board, width, labels, verbose=verbose)]
+        return [board_sheet(board, fmt, labels).render(fmt), *_together(board.notes, fmt, width)]
+    shared = shared_board(boards)
     shared_notes, own_notes = notes(boards)
     blocks: list[str] = []
-    if settings := settings_text(replace(first, constant=shared)):
+    if settings := verbose and settings_text(replace(shared, constant=chosen_settings(shared.constant, shared))):
         blocks.append(f"The same in all: {settings}".replace("all: in all", "all"))
     for name, board in boards:
-        own = {key: value for key, value in board.constant.items() if key not in {*shared, *_in_name(name, board)}}
-        settings = settings_text(replace(board, constant=own))
+        own = {
+            key: value for key, value in board.constant.items() if key not in {*shared.constant, *_in_name(name, board)}
+        }
+        settings = settings_text(replace(board, constant=chosen_settings(own, board)))
         blocks += [
-            f"Data set {name}{settings and f': {settings}'}",
-            board_table(board, width) if fmt == "table" else board_sheet(board, fmt).render(fmt),
+            f"Data set {(labels or USUAL).data_set(name)}{settings and f': {settings}'}",
+            board_table(board, width, labels) if fmt == "table" else board_sheet(board, fmt, labels).render(fmt),
             *_together(own_notes[name], fmt, width),
         ]
     signs = dict.fromkeys(sign for _, board in boards for sign in sign_notes(board, has_bold=fmt != "table"))
     return [*blocks, *_together([*signs, *shared_notes], fmt, width)]
 
 
-def comparison_blocks(found: Sequence[Comparison], fmt: str, width: int | None = None) -> list[str]:
+def comparison_blocks(
+    found: Sequence[Comparison], fmt: str, width: int | None = None, labels: Labels | None = None
+) -> list[str]:
     """The tables and sentences of the comparisons; none if there is nothing to compare."""
     if not is_shown(found):
         return []
-    blocks = [part for title, sheet in comparison_sheets(found, fmt) for part in (title, *_rendered(sheet, fmt, width))]
-    return [*blocks, *_together(comparison_notes(found, fmt), fmt, width)]
+    sheets = comparison_sheets(found, fmt, labels)
+    blocks = [part for title, sheet in sheets for part in (title, sheet.render(fmt, width))]
+    return [*blocks, *_together(comparison_notes(found, fmt, labels), fmt, width)]
+
+
+def shared_board(boards: Boards) -> Leaderboard:
+    """The first leaderboard with those of its settings that all have."""
+    first = boards[0][1]
+    shared = {key: value for key, value in first.constant.items() if all(_has(one, key, value) for _, one in boards)}
+    return replace(first, constant=shared)
 
 
 def is_shown(found: Sequence[Comparison]) -> bool:
@@ -111,22 +128,22 @@ def is_shown(found: Sequence[Comparison]) -> bool:
     return len(first.rows) > 1 and (len(first.data) > 1 or len(found) > 1)
 
 
-def comparison_sheets(found: Sequence[Comparison], fmt: str) -> list[tuple[str, Sheet]]:
+def comparison_sheets(found: Sequence[Comparison], fmt: str, labels: Labels | None = None) -> list[tuple[str, Sheet]]:
     """The tables under their titles: one for each metric, or one of all metrics where there is one data set.
 
     The best of a column and all that are tied with it are bold.
     """
-    what = _what(found[0])
+    what, called, data = _what(found[0]), labels.metric if labels else metric_name, (labels or USUAL).data_set
     if len(found[0].data) == 1:
-        names = [metric_name(one.metric) for one in found]
-        title = f"{' and '.join(names)} on {found[0].data[0]}, by {what}:"
-        known = [{_key(row): row.cells[0] for row in one.rows} for one in found]
-        cells = [[one.get(_key(row)) for one in known] for row in found[0].rows]
-        return [(title, _sheet(found[0], (names, found[0].data * len(found)), cells, fmt))]
+        names = [called(one.metric) for one in found]
+        title = f"{' and '.join(names)} on {data(found[0].data[0])}, by {what}:"
+        known = [{row_key(row): row.cells[0] for row in one.rows} for one in found]
+        cells = [[one.get(row_key(row)) for one in known] for row in found[0].rows]
+        return [(title, _sheet(found[0], (names, found[0].data * len(found)), cells, fmt, labels))]
     return [
         (
-            f"{metric_name(one.metric)} by {what} and data set:",
-            _sheet(one, (one.data, one.data), [row.cells for row in one.rows], fmt),
+            f"{called(one.metric)} by {what} and data set:",
+            _sheet(one, ([*map(data, one.data)], one.data), [row.cells for row in one.rows], fmt, labels),
         )
         for one in found
     ]
@@ -153,9 +170,9 @@ def told(boards: Boards) -> list[str]:
     return [*(f"{name}: {note}" for name, said in own.items() for note in said), *shared]
 
 
-def leaderboard_rows(boards: Boards, fmt: str) -> Sheet:
-    """The leaderboards for CSV and JSON: below one another, with the data set in the first column."""
-    sheets = [(name, board_sheet(board, fmt)) for name, board in boards]
+def leaderboard_rows(boards: Boards, fmt: str, labels: Labels | None = None) -> Sheet:
+    """The leaderboards in one table: below one another, with the data set in the first column."""
+    sheets = [(name, board_sheet(board, fmt, labels)) for name, board in boards]
     if len(sheets) == 1:
         return sheets[0][1]
     heads = dict.fromkeys(column.name for _, sheet in sheets for column in sheet.columns)
@@ -167,10 +184,9 @@ def leaderboard_rows(boards: Boards, fmt: str) -> Sheet:
     return Sheet([Column("data set"), *(Column(head) for head in heads)], rows)
 
 
-def comparison_notes(found: Sequence[Comparison], fmt: str) -> list[str]:
+def comparison_notes(found: Sequence[Comparison], fmt: str, labels: Labels | None = None) -> list[str]:
     """Sentences on the cells, on what was picked, on the ranks and on their test."""
     first = found[0]
-    what, many = _what(first), f"{_what(first)}s"
     verdicts = {cell.verdict for one in found for row in one.rows for cell in row.cells if cell is not None}
     column = "data set" if len(first.data) > 1 else "metric"
     counts = [cell.entry.score.n for one in found for row in one.rows for cell in row.cells if cell is not None]
@@ -181,32 +197,45 @@ def comparison_notes(found: Sequence[Comparison], fmt: str) -> list[str]:
     else:
         said.append(f"Bold: the best of each {column}, and all that the seeds cannot tell from it.")
     said += ["? too few seeds to tell it from the best of its column."] if "unknown" in verdicts else []
+    ranks = [note for one in found for note in rank_notes(one, labels, named=len(found) > 1)]
+    return [*said, *picked_notes(found, labels), *ranks]
+
+
+def picked_notes(found: Sequence[Comparison], labels: Labels | None = None) -> list[str]:
+    """Sentences on cells without a score, and on how the configurations in the cells were picked."""
+    first, called = found[0], labels.metric if labels else metric_name
+    what, column = _what(first), "data set" if len(first.data) > 1 else "metric"
+    cells = [cell for one in found for row in one.rows for cell in row.cells if cell is not None]
+    said: list[str] = []
     if any(_has_empty(one, len(first.rows)) for one in found):
         said.append(f"An empty cell: this {what} has no value there.")
     if any(row.failed for row in first.rows):
         said.append(f"failed: the training failed with every seed; that is the last rank of its {column}.")
     if first.is_picked:
-        same = "this same seed" if max(counts) < 2 else "these same seeds"
+        same = "this same seed" if max(cell.entry.score.n for cell in cells) < 2 else "these same seeds"
         more = " Its other scores are those of the same configuration." if len(found) > 1 else ""
         said.append(
-            f"Where a {what} has several configurations on a data set, the one with the best {first.picked_by} there "
-            f"stands for it. It was picked by {same}, so it looks better than it is, and a {what} with more "
-            f"configurations has an advantage.{more}"
+            f"Where a {what} has several configurations on a data set, the one with the best "
+            f"{called(first.picked_by)} there stands for it. It was picked by {same}, so it looks better than it is, "
+            f"and a {what} with more configurations has an advantage.{more}"
         )
-    studies = {cell.entry.study for one in found for row in one.rows for cell in row.cells if cell is not None}
+    studies = {cell.entry.study for cell in cells}
     if len(studies) > 1:
         said.append(f"The cells are of {len(studies)} studies, whose other settings may differ: --study takes one.")
-    if len(first.data) == 1:
-        return said
-    for one in found:
-        about = f" by {metric_name(one.metric)}" if len(found) > 1 else ""
-        if len(one.ranked_on) < 2:
-            said.append(f"No average rank{about}: fewer than two data sets have a result of every {what}.")
-            continue
-        sets = _sets(one, what)
-        said.append(f"{_RANK.capitalize()}{about}: the mean of the ranks on {sets}. Rank 1 is the best.")
-        said.append(_tested(one, sets, about, many))
     return said
+
+
+def rank_notes(found: Comparison, labels: Labels | None = None, *, named: bool) -> list[str]:
+    """Sentences on the average ranks over data sets and their test, with the metric if `named`."""
+    if len(found.data) == 1:
+        return []
+    what = _what(found)
+    about = f" by {(labels.metric if labels else metric_name)(found.metric)}" if named else ""
+    if len(found.ranked_on) < 2:
+        return [f"No average rank{about}: fewer than two data sets have a result of every {what}."]
+    sets = _sets(found, what)
+    told = f"{_RANK.capitalize()}{about}: the mean of the ranks on {sets}. Rank 1 is the best."
+    return [told, _tested(found, sets, about, f"{what}s")]
 
 
 def _tested(found: Comparison, sets: str, about: str, many: str) -> str:
@@ -251,6 +280,7 @@ def _sheet(
     columns_of: tuple[Sequence[str], Sequence[str]],
     cells: Sequence[Sequence[CellScore | None]],
     fmt: str,
+    labels: Labels | None,
 ) -> Sheet:
     """The table; of each column the head and the data set are given."""
     heads, data = columns_of
@@ -258,7 +288,7 @@ def _sheet(
     columns = [Column(_what(found), right=False), *(Column(head, right=False) for head in heads)]
     rows: list[list[Any]] = [
         [label, *(_text(cell, fmt, failed=name in one.failed) for cell, name in zip(row, data, strict=True))]
-        for label, row, one in zip(_labels(found), cells, found.rows, strict=True)
+        for label, row, one in zip(row_labels(found, labels), cells, found.rows, strict=True)
     ]
     if ranks:
         columns.append(Column(_RANK))
@@ -278,25 +308,6 @@ def _text(cell: CellScore | None, fmt: str, *, failed: bool) -> str:
         return "failed" if failed else ""
     sign = _SIGNS[cell.verdict] if fmt == "table" or cell.verdict == "unknown" else ""
     return f"{interval_text(cell.entry.score)}{sign}"
-
-
-def _rendered(sheet: Sheet, fmt: str, width: int | None) -> Iterator[str]:
-    """The table; for a terminal that is too narrow, several tables with a part of the columns each."""
-    names = [column.name for column in sheet.columns]
-    if fmt != "table" or width is None:
-        yield sheet.render(fmt)
-        return
-    widths = [
-        max(map(tables.display_width, [name, *(tables.cell_text(row[i]) for row in sheet.rows)]))
-        for i, name in enumerate(names)
-    ]
-    first, rest = 0, [*range(1, len(names))]
-    while rest:
-        part, total = [first], widths[first]
-        while rest and (len(part) == 1 or total + _GAP + widths[rest[0]] <= width):
-            total += _GAP + widths[rest[0]]
-            part.append(rest.pop(0))
-        yield Sheet([sheet.columns[i] for i in part], [[row[i] for i in part] for row in sheet.rows]).render(fmt)
 
 
 def _together(said: Sequence[str], fmt: str, width: int | None) -> list[str]:
@@ -324,11 +335,11 @@ def _what(found: Comparison) -> str:
     return "method" if [*found.rows[0].params] == [METHOD] else "configuration"
 
 
-def _labels(found: Comparison) -> list[str]:
+def row_labels(found: Comparison, labels: Labels | None = None) -> list[str]:
     """What tells each row from the others: `tcl`, or `learning_rate=0.001 threshold=0.95`."""
     if _what(found) == "method":
-        return [str(row.params[METHOD]) for row in found.rows]
-    names = short_names(found.rows[0].params)
+        return [str((labels or USUAL).value(METHOD, row.params[METHOD])) for row in found.rows]
+    names = labels.by_key(found.rows[0].params) if labels else short_names(found.rows[0].params)
     values = {key: tables.numbers([row.params[key] for row in found.rows]) for key in names}
     return [
         " ".join(f"{names[key]}={'-' if (cell := values[key][i]) is None else tables.cell_text(cell)}" for key in names)
@@ -336,7 +347,8 @@ def _labels(found: Comparison) -> list[str]:
     ]
 
 
-def _key(row: ComparedRow) -> tuple[Any, ...]:
+def row_key(row: ComparedRow) -> tuple[Any, ...]:
+    """What tells a row from the others."""
     return tuple(row.params.values())
 
 

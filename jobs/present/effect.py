@@ -1,6 +1,6 @@
 """An effect as tables and sentences."""
 
-import textwrap
+import html
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +12,7 @@ from jobs.analysis.scores import metric_name
 from jobs.analysis.slices import Slice
 from jobs.present import tables
 from jobs.present.leaderboard import Sheet
+from jobs.present.output import wrapped
 from jobs.present.tables import Column
 from jobs.present.visible import literal, one_line
 from jobs.results.names import short_names
@@ -26,7 +27,7 @@ def effect_text(found: Effect, fmt: str, width: int | None, slices: int, parts: 
 
     Args:
         found: The result of `effect`.
-        fmt: `table`, `markdown` or `latex`.
+        fmt: `table`, `markdown` or `latex`, or `html` for notebooks.
         width: Characters per line of the terminal; only `table` uses it.
         slices: Number of slices to show, the longest first.
         parts: The tables to show, of `TABLES`.
@@ -106,9 +107,11 @@ def paragraphs(blocks: Sequence[str], fmt: str, width: int | None) -> str:
 
 
 def _sentence(text: str, fmt: str, width: int | None) -> str:
+    if fmt == "html":
+        return f"<p>{html.escape(one_line(text))}</p>\n"
     mark = "% " if fmt == "latex" else ""
     text = literal(text) if fmt == "markdown" else one_line(text)
-    folded = textwrap.wrap(text, width) if fmt == "table" and width else [text]
+    folded = wrapped(text, width) if fmt == "table" and width else [text]
     return "".join(f"{mark}{line}\n" for line in folded)
 
 

@@ -4,23 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import pyarrow as pa
-
 from jobs.analysis.estimates import Score
 from jobs.analysis.leaderboard import Entry, Leaderboard
-from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
+from jobs.analysis.samples import METHOD
+from jobs.analysis.scores import CONSENSUS, N_CLUSTERS_FOUND, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import pareto, tables
+from jobs.present.names import Labels
 from jobs.present.tables import Column
-from jobs.results.names import PARAM, resolve, short_names
-from jobs.results.reader import column_cells
+from jobs.results.names import short_names
+from jobs.study.keys import defaults
 
 _BELOW = 10
 """Of so many configurations the parameters are listed below a table that has no room for them."""
 _SIGNS = {True: "=", False: "", None: "?"}
-_LEDGER_PARAMS = ("learning_rate", "cluster_temperature", "instance_temperature", "threshold")
-_LEDGER_SCORES = {"loss": "loss", "OA": "oa", "NMI": "nmi", "ARI": "ari", "F": "fmi", "ACC": "acc"}
-_ATTEMPT = ("study", "trial_key", "seed", "attempt_id", "status", "source", "reason", "started", "seconds", "host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +43,23 @@ class Sheet:
         return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
 
 
-def board_text(board: Leaderboard, width: int | None) -> str:
-    """The leaderboard for a terminal: constant parameters, the table, and notes."""
-    return header(board, width) + board_table(board, width) + footer(board, width)
+def board_text(board: Leaderboard, width: int | None, labels: Labels | None = None, *, verbose: bool = False) -> str:
+    """The leaderboard for a terminal: the table and notes, and if `verbose` above them the constant parameters."""
+    return (header(board, width) if verbose else "") + board_table(board, width, labels) + footer(board, width)
 
 
-def board_table(board: Leaderboard, width: int | None) -> str:
+def board_table(board: Leaderboard, width: int | None, labels: Labels | None = None) -> str:
     """The table for a terminal; parameters that do not fit beside the scores stand below them, by rank."""
-    text = _human_sheet(board).render("table", width)
-    if width is None or max(map(tables.display_width, text.splitlines())) <= width:
-        return text
+    beside = _human_sheet(board, labels)
+    if width is None or tables.fits(beside.columns, beside.rows, width):
+        return beside.render("table", width)
     below = [f"#{entry.rank} {params_text(board, entry)}" for entry in board.entries[:_BELOW]]
     below += [_infeasible_text(board, entry) for entry in board.infeasible[:_BELOW]]
     lines = [line for one in below for line in _wrapped(one.split(), width)]
     more = sum(max(0, len(some) - _BELOW) for some in (board.entries, board.infeasible))
     lines += [f"The parameters of {more} more: --format csv."] if more > 0 else []
     # What has no rank is told by its parameters alone, so its values stand beside them.
-    sheet = _human_sheet(replace(board, infeasible=()), beside=False)
+    sheet = _human_sheet(replace(board, infeasible=()), labels, beside=False)
     return sheet.render("table", width) + "".join(f"{line}\n" for line in ["", *lines])
 
 
@@ -73,9 +70,16 @@ def _infeasible_text(board: Leaderboard, entry: Entry) -> str:
 
 
 def header(board: Leaderboard, width: int | None) -> str:
-    """The constant parameters in lines of at most `width` characters."""
-    words = settings_text(board).split()
+    """The constant parameters that are not as by default, in lines of at most `width` characters."""
+    words = settings_text(replace(board, constant=chosen_settings(board.constant, board))).split()
     return "".join(f"{line}\n" for line in _wrapped(["the same in all:", *words], width)) + "\n" if words else ""
+
+
+def chosen_settings(constant: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
+    """Those of the settings of a leaderboard that are not as by default, and the method and the data set."""
+    usual = defaults(board.constant)
+    always = {METHOD, "data.name"}
+    return {key: one for key, one in constant.items() if key in always or key not in usual or one != usual[key]}
 
 
 def settings_text(board: Leaderboard) -> str:
@@ -103,49 +107,29 @@ def footer(board: Leaderboard, width: int | None) -> str:
 
 def sign_notes(board: Leaderboard, *, has_bold: bool = False) -> list[str]:
     """The meaning of each sign that is used beside the metric, or of bold type, which tells the same as `=`."""
-    flags = {entry.tied for entry in board.entries[1:]}
+    flags = {entry.tied for entry in board.entries if entry.rank > 1}
     lines = ["= the seeds cannot tell it from the best."] if True in flags and not has_bold else []
     lines += ["Bold: the best, and all that the seeds cannot tell from it."] if True in flags and has_bold else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []
-    lines += ["INFEASIBLE: it breaks a constraint of the study, so it has no rank."] if board.infeasible else []
+    return [*lines, *unranked_notes(board)]
+
+
+def unranked_notes(board: Leaderboard) -> list[str]:
+    """Why some configurations have no rank."""
+    lines = ["INFEASIBLE: it breaks a constraint of the study, so it has no rank."] if board.infeasible else []
     these = "Others without a rank" if board.infeasible else "Without a rank"
     return lines + ([f"{these}: of another protocol, not compared with the others."] if board.apart else [])
 
 
-def board_sheet(board: Leaderboard, fmt: str) -> Sheet:
-    """The leaderboard for people; for CSV and JSON, every number has a column of its own."""
-    return _machine_sheet(board) if fmt in {"csv", "json"} else _human_sheet(board, has_bold=fmt != "table")
-
-
-def ledger_sheet(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
-    """One row per trial in order of time, with the usual columns of a handwritten results table.
+def board_sheet(board: Leaderboard, fmt: str, labels: Labels | None = None) -> Sheet:
+    """The leaderboard for people; for CSV and JSON, every number has a column of its own, under its key.
 
     Args:
-        table: Result rows with `started`.
-        columns: All columns of the results.
-        exact: Keep every digit instead of rounding for people.
-
-    Raises:
-        UserError: A parameter such as `learning_rate` could be one of several.
+        board: The leaderboard.
+        fmt: One of `jobs.present.tables.FORMATS`.
+        labels: The names for readers; without them, the keys that a person types.
     """
-    table = table.sort_by([("started", "ascending"), ("trial_key", "ascending")])
-    sources = [*(_param_column(name, columns) for name in _LEDGER_PARAMS)]
-    sources += [f"metric.{name}" for name in _LEDGER_SCORES.values()]
-    cells = [table["started"].to_pylist(), *(column_cells(table, source) for source in sources)]
-    if not exact:
-        cells[1 : 1 + len(_LEDGER_PARAMS)] = map(tables.numbers, cells[1 : 1 + len(_LEDGER_PARAMS)])
-    names = ["date-time", *_LEDGER_PARAMS, *_LEDGER_SCORES]
-    return Sheet(
-        [Column(name, right=name != "date-time") for name in names],
-        [list(row) for row in zip(*cells, strict=True)],
-    )
-
-
-def attempts_sheet(table: pa.Table) -> Sheet:
-    """Every attempt, one row each."""
-    drops = {"host": 4, "seconds": 2, "started": 3, "source": 1}
-    columns = [Column(name, right=name in {"seed", "seconds"}, drop=drops.get(name, 0)) for name in _ATTEMPT]
-    return Sheet(columns, [list(row) for row in zip(*(column_cells(table, name) for name in _ATTEMPT), strict=True)])
+    return _machine_sheet(board) if fmt in {"csv", "json"} else _human_sheet(board, labels, has_bold=fmt != "table")
 
 
 def selection_sheet(reports: Sequence[CriteriaReport]) -> Sheet:
@@ -200,12 +184,6 @@ def _pairs_text(params: Mapping[str, Any]) -> str:
     return " ".join(f"{name}={tables.cell_text(_cell(value))}" for name, value in params.items())
 
 
-def _param_column(name: str, columns: Sequence[str]) -> str:
-    params = [column for column in columns if column.startswith(PARAM)]
-    known = any(column == PARAM + name or column.endswith(f".{name}") for column in params)
-    return resolve(name, params) if known else PARAM + name
-
-
 def _varying(board: Leaderboard) -> list[str]:
     return list(board.entries[0].params) if board.entries else []
 
@@ -219,55 +197,64 @@ def shown(board: Leaderboard) -> list[Entry]:
     return [*board.entries, *board.infeasible, *board.apart]
 
 
-def _human_sheet(board: Leaderboard, *, beside: bool = True, has_bold: bool = False) -> Sheet:
+def _human_sheet(
+    board: Leaderboard, labels: Labels | None = None, *, beside: bool = True, has_bold: bool = False
+) -> Sheet:
     """The table for people, with the parameters beside the scores or without them.
 
     Where bold type tells what is tied with the best, no sign does.
     """
-    metric = metric_name(board.metric)
+    called = labels.metric if labels else metric_name
     ranked = len(board.entries)
     signs = ["" if entry.rank == 1 or (has_bold and entry.tied) else _SIGNS[entry.tied] for entry in board.entries]
     signs += [""] * (len(shown(board)) - ranked)
     parts: list[tuple[Column, list[Any]]] = [
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
-        *_protocol(board),
-        *_studies_column(board),
-        *(params_columns(board, shown(board)) if beside else ()),
-        (Column(metric, right=False, strong=True), [interval_text(entry.score) for entry in shown(board)]),
+        *origins_columns(board),
+        *(params_columns(board, shown(board), labels) if beside else ()),
+        (
+            Column(called(board.metric), right=False, strong=True),
+            [interval_text(entry.score) for entry in shown(board)],
+        ),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
-        *pareto.columns(board, shown(board)),
-        *_troubles(board),
-        *_secondary(board),
+        *_clusters_found(board),
+        *pareto.columns(board, shown(board), called),
+        *troubles(board),
+        *_secondary(board, called),
     ]
     bold = tuple(i for i, entry in enumerate(board.entries) if entry.rank == 1 or entry.tied)
     return _sheet([part for part in parts if part[0].name or any(part[1])], bold)
 
 
-def _protocol(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
-    """The protocol of each configuration, where there are several; a dash for one that is not known."""
-    if not board.apart:
-        return []
-    return [(Column("protocol"), [entry.protocol or "-" for entry in shown(board)])]
+def origins_columns(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    """The protocol and the study of each configuration, where there are several; a dash for one that is not known."""
+    entries = shown(board)
+    protocols = [(Column("protocol"), [entry.protocol or "-" for entry in entries])] if board.apart else []
+    return protocols + ([(Column("study", right=False), [one.study for one in entries])] if _studies(board) else [])
 
 
-def _studies_column(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
-    return [(Column("study", right=False), [entry.study for entry in shown(board)])] if _studies(board) else []
-
-
-def params_columns(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[Column, list[Any]]]:
+def params_columns(
+    board: Leaderboard, entries: Sequence[Entry], labels: Labels | None = None
+) -> list[tuple[Column, list[Any]]]:
     """The columns of the parameters that vary over the board, for some of its configurations."""
-    return [(Column(name, right=not is_words), values) for name, values, is_words in _params(board, entries)]
+    return [(Column(name, right=not is_words), values) for name, values, is_words in _params(board, entries, labels)]
 
 
-def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, list[Any], bool]]:
+def _params(
+    board: Leaderboard, entries: Sequence[Entry], labels: Labels | None = None
+) -> list[tuple[str, list[Any], bool]]:
     """The columns of parameters: name, values, and whether they are words.
 
     Of a plug-in that varies, the options that only some of the choices have stand beside its name in one column:
     `tcl threshold=0.95` under `method`.
     """
-    names = short_names([*board.constant, *_varying(board)])
-    texts = {key: tables.numbers([_cell(entry.params[key]) for entry in entries]) for key in _varying(board)}
+    keys = [*board.constant, *_varying(board)]
+    names = labels.by_key(keys) if labels else short_names(keys)
+    value = labels.value if labels else lambda _, value: value
+    texts = {
+        key: tables.numbers([_cell(value(key, entry.params[key])) for entry in entries]) for key in _varying(board)
+    }
     owners = _owners(board)
     found: list[tuple[str, list[Any], bool]] = []
     for key, values in texts.items():
@@ -280,7 +267,7 @@ def _params(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[str, lis
                 " ".join([str(value), *(f"{names[one]}={tables.cell_text(cell)}" for one, cell in each.items())])
                 for value, each in zip(values, options, strict=True)
             ]
-            found.append((key.removesuffix(".name"), told, True))
+            found.append((names[key] if labels else key.removesuffix(".name"), told, True))
         elif key not in owners:
             found.append((names[key], values, False))
     return found
@@ -297,7 +284,8 @@ def _owners(board: Leaderboard) -> dict[str, str]:
     return owners
 
 
-def _troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+def troubles(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    """The columns on what went wrong with a configuration's trials, where something did."""
     counts = {
         "failed": [entry.failed or None for entry in shown(board)],
         "lost": [entry.lost or None for entry in shown(board)],
@@ -315,16 +303,27 @@ def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     return [(Column("reason", right=False), reasons)] if any(reasons) else []
 
 
-def _secondary(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
-    names = [name for name in SECONDARY if any(name in entry.secondary for entry in shown(board))]
+def _secondary(board: Leaderboard, called: Callable[[str], str]) -> list[tuple[Column, list[Any]]]:
+    names = [name for name in _others(board) if any(name in entry.secondary for entry in shown(board))]
     names = [name for name in names if name not in set(map(metric_name, board.aims.metrics))]
     return [
         (
-            Column(name, right=False, drop=2 + i),
+            Column(called(name), right=False, drop=2 + i),
             [interval_text(entry.secondary.get(name)) for entry in shown(board)],
         )
         for i, name in enumerate(names)
     ]
+
+
+def _others(board: Leaderboard) -> list[str]:
+    """The metrics beside the one that ranks; no consensus of a single configuration, whose seeds share the ranks."""
+    return [name for name in SECONDARY if name != CONSENSUS or len(shown(board)) > 1]
+
+
+def _clusters_found(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    """How many clusters `n_clusters: auto` found, where it did."""
+    found = [entry.secondary.get(N_CLUSTERS_FOUND) for entry in shown(board)]
+    return [(Column("clusters found", drop=1), [one and one.mean for one in found])] if any(found) else []
 
 
 def interval_text(score: Score | None) -> str:
@@ -350,7 +349,7 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts += pareto.exact_columns(board, entries)
     for name, scores in pareto.goals(board, entries).items():
         parts += _numbers(name, scores) if name not in SECONDARY else []
-    for name in SECONDARY:
+    for name in (*_others(board), N_CLUSTERS_FOUND):
         if any(name in entry.secondary for entry in entries):
             parts += _numbers(name, [entry.secondary.get(name) for entry in entries])
     return _sheet(parts)

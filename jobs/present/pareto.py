@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jobs.analysis.estimates import Score, score
@@ -23,12 +23,14 @@ def goals(board: Leaderboard, entries: Sequence[Entry]) -> dict[str, list[Score 
     }
 
 
-def columns(board: Leaderboard, entries: Sequence[Entry]) -> list[tuple[Column, list[Any]]]:
-    """The columns for people: the metrics of the front, and whether a configuration is on it."""
+def columns(
+    board: Leaderboard, entries: Sequence[Entry], called: Callable[[str], str]
+) -> list[tuple[Column, list[Any]]]:
+    """The columns for people: the metrics of the front by their names, and whether a configuration is on it."""
     if not board.aims.metrics:
         return []
     told = [
-        (Column(name, right=False), [one.text if one else "" for one in scores])
+        (Column(called(name), right=False), [one.text if one else "" for one in scores])
         for name, scores in goals(board, entries).items()
     ]
     return [*told, (Column("front", right=False), [_FRONT[entry.standing.front] for entry in entries])]

@@ -39,8 +39,8 @@ def files(found: ClusterContents, title: str, made: str) -> dict[str, bytes]:
         Section("reading", "How to read this page", clusters.reading()),
     ]
     page = html.document(title, "clusters", clusters.subtitle(found), parts, made)
-    tables = {name: _csv(table) for name, table in _tables(found).items()}
-    return {PAGE: page.encode(), **{name: one for name, one in tables.items() if one}, **dict(_sheets(found))}
+    made_of = {f"{name}.csv": _csv(table) for name, table in tables(found).items()}
+    return {PAGE: page.encode(), **{name: one for name, one in made_of.items() if one}, **dict(_sheets(found))}
 
 
 def write(folder: Path, content: Mapping[str, bytes], trial: str) -> None:
@@ -130,15 +130,16 @@ def _csv(rows: Iterable[Iterable[Any]]) -> bytes:
     return text.getvalue().encode() if len(lines) > 1 else b""
 
 
-def _tables(found: ClusterContents) -> dict[str, Iterator[Iterable[Any]]]:
+def tables(found: ClusterContents) -> dict[str, Iterator[Iterable[Any]]]:
+    """By name the rows of each table, the first of them the names of its columns."""
     return {
-        "sizes.csv": _sizes(found),
-        "examples.csv": _examples(found),
-        "terms.csv": _terms(found),
-        "features.csv": _features(found),
-        "confusion.csv": _confusion(found),
-        "recall.csv": _recall(found),
-        "map.csv": _map(found),
+        "sizes": _sizes(found),
+        "examples": _examples(found),
+        "terms": _terms(found),
+        "features": _features(found),
+        "confusion": _confusion(found),
+        "recall": _recall(found),
+        "map": _map(found),
     }
 
 

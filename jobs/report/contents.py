@@ -35,6 +35,7 @@ from jobs.report.reading import Reading, attempts
 from jobs.results.layout import folders_of, study_name
 from jobs.results.names import METRIC, PARAM
 from jobs.results.reader import column_cells, load, take
+from jobs.study import notes as noted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -185,7 +186,7 @@ def gather(
         compared=comparison(table, boards) if len(boards) > 1 else None,
         refused=refused,
         outcomes=outcomes.outcomes(table),
-        origins=origin.origins(table, origin.read_plans(paths, studies)),
+        origins=origin.origins(table, origin.read_plans(paths, studies), noted.read_all(paths, studies)),
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
         curves=_curves(histories.rows(curved), _methods(present), metric) if curved else {},

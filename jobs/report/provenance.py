@@ -10,6 +10,7 @@ from jobs.report import pieces
 from jobs.report.contents import Contents
 from jobs.report.markup import Markup, join, tag
 from jobs.study import yaml_document
+from jobs.study.notes import sentences
 
 _LISTED = 5
 
@@ -46,6 +47,7 @@ def _facts(one: Origin, contents: Contents) -> Markup:
             ("data", _code(*one.data)),
             *((f"environment {key}", _versions(versions)) for key, versions in one.environments.items()),
             ("imported rows", f"{one.imported:,}, unverified" if one.imported else "none"),
+            *(("notes", "; ".join(sentences(one.notes, _LISTED))) for _ in one.notes[:1]),
         ]
     )
 

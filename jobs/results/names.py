@@ -12,9 +12,29 @@ MEAN5 = "mean5."
 METRICS = (METRIC, "best.", MEAN5, "health.")
 """Prefixes of the columns that hold metrics."""
 
+_ALIASES = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "k": "n_clusters",
+    "temp": "temperature",
+    "tau": "temperature",
+    "tau_i": "instance_temperature",
+    "tau_c": "cluster_temperature",
+    "optimizer": "optimiser",
+}
+"""What people write for the names of parameters."""
+
+
+def spelled(name: str) -> str:
+    """The name as conclus spells it: `optimiser.learning_rate` for `optimizer.lr`."""
+    return ".".join(_ALIASES.get(part, part) for part in name.split("."))
+
 
 def resolve(name: str, columns: Iterable[str]) -> str:
     """The column that `name` means: a full name, a key without its prefix, or the end of one parameter's key.
+
+    `method` is short for `method.name`. If there is no such column, a usual abbreviation, as `lr`, means the parameter.
 
     Raises:
         UserError: No column fits, or more than one.
@@ -22,13 +42,24 @@ def resolve(name: str, columns: Iterable[str]) -> str:
     columns = list(columns)
     if name in columns:
         return name
-    found = [prefix + name for prefix in (PARAM, METRIC) if prefix + name in columns]
-    found = found or [column for column in columns if may_mean(name, column) and column.startswith(PARAM)]
+    found = _found(name, columns) or _found(spelled(name), columns)
     if len(found) == 1:
         return found[0]
     if found:
         raise UserError(f"The name {name!r} is ambiguous: write {' or '.join(sorted(found))}.")
     raise UserError(f"There is no column {name!r} in the results{_hint(name, columns)}")
+
+
+def _found(name: str, columns: list[str]) -> list[str]:
+    """The columns that a name may be short for."""
+    found = [prefix + name for prefix in (PARAM, METRIC) if prefix + name in columns]
+    found = found or [one for one in (f"{PARAM}{name}.name",) if one in columns]
+    return found or [column for column in columns if may_mean(name, column) and column.startswith(PARAM)]
+
+
+def spellings(name: str) -> set[str]:
+    """All that `resolve` may look for when it is asked for this name."""
+    return {one for way in (name, spelled(name)) for one in (way, f"{way}.name")}
 
 
 def may_mean(name: str, column: str) -> bool:

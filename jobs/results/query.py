@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from core.errors import UserError
+from jobs.results.names import resolve
 from jobs.results.reader import HISTORY_COLUMN, load
 
 VIEWS = ("trials", "attempts", "history")
@@ -25,6 +26,9 @@ _TRIAL = ("study", "trial_key", "config_key", "seed", "attempt_id", "status")
 
 _DOTTED = re.compile(r"(?:param|metric|best|mean5|health)(?:\.\w+)+")
 """Columns of ours without their quotes; DuckDB takes the part before the dot for a table."""
+
+
+_NAME = re.compile(r"\w+(?:\.\w+)*")
 
 
 class Answer(NamedTuple):
@@ -60,7 +64,8 @@ def query(paths: Sequence[str], text: str) -> Answer:
             _check(connection.extract_statements(text))
             return Answer(connection.sql(text).to_arrow_table(), skipped)
         except duckdb.Error as error:
-            raise UserError(_sentence(_fault(connection, text, error), text)) from error
+            columns = [name for table in tables.values() for name in table.column_names]
+            raise UserError(_sentence(_fault(connection, text, error), text, columns)) from error
 
 
 def history_table(table: pa.Table) -> pa.Table:
@@ -129,8 +134,8 @@ def _fault(connection: Any, text: str, error: Exception) -> str:
     return str(error)
 
 
-def _sentence(message: str, text: str) -> str:
-    """DuckDB's message on one line, with the position of the mistake."""
+def _sentence(message: str, text: str, columns: Sequence[str]) -> str:
+    """DuckDB's message on one line, with the position of the mistake; of a short name, the column that it means."""
     try:
         content = json.loads(message[message.index("{") :])
     except ValueError:
@@ -141,5 +146,16 @@ def _sentence(message: str, text: str) -> str:
     before = text.encode()[: int(content["position"])].decode(errors="ignore")
     if dotted := _DOTTED.match(text, len(before)):
         said = f'a column whose name has a dot stands in double quotes: "{dotted[0]}"'
+    elif (word := _NAME.match(text, len(before))) and (column := _meant(word[0], columns)):
+        said = f'there is no column {word[0]}; write "{column}"'
     line, column = before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1
     return f"SQL, line {line}, column {column}: {said}"
+
+
+def _meant(name: str, columns: Sequence[str]) -> str:
+    """The column that a short name means elsewhere; empty if there is none, or it is one."""
+    try:
+        found = resolve(name, columns)
+    except UserError:
+        return ""
+    return "" if found == name else found

@@ -12,13 +12,14 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from core.told import told
 from jobs.results import peek, storage
 from jobs.results.file_rows import HISTORY_COLUMN, PROTOCOL_COLUMN, Columns, FileRows, read_file
 from jobs.results.header import FINISHED, preference
 from jobs.results.identity import PROTOCOL
 from jobs.results.layout import PART, is_rows, misnamed_folders, row_files, study_folders, study_name
 from jobs.results.misfit import misfit, misfit_of_types
-from jobs.results.names import PARAM
+from jobs.results.names import PARAM, spellings
 from jobs.results.schema import IDENTITY, text_column
 from jobs.results.storage import REQUESTS, File, Place, Remote
 from jobs.results.where import Where
@@ -38,12 +39,14 @@ class Loaded:
         skipped: Files that are damaged or foreign, each with the reason, as whole sentences.
         columns: All columns of all files, also those that were not read.
         notes: Other remarks on the files, as whole sentences.
+        unmatched: What in the expression fits no row, if none is left for it.
     """
 
     table: pa.Table
     skipped: list[str]
     columns: list[str]
     notes: list[str]
+    unmatched: str = ""
 
     def need_rows(self) -> "Loaded":
         """Returns itself if there are rows.
@@ -52,7 +55,8 @@ class Loaded:
             UserError: There is no row.
         """
         if not self.table.num_rows:
-            raise UserError("No trial matches: look at --where and --study, or wait for the first one to start.")
+            why = self.unmatched or "look at --where and --study, or wait for the first one to start."
+            raise UserError(f"No trial matches: {why}")
         return self
 
 
@@ -105,18 +109,26 @@ def load(
         UserError: As in `read_results`.
     """
     condition = Where(where) if where else None
-    choice = Columns(columns, condition.names if condition else [], history=history)
+    named = [way for name in condition.names for way in spellings(name)] if condition else []
+    choice = Columns(columns, named, history=history)
     paths = [paths] if isinstance(paths, str | Path | Remote) else paths
     reading = _Reading(choice, lighten)
     _read_all(paths, studies, reading)
     misnamed = [sentence for path in paths for sentence in misnamed_folders(path)]
-    table = _ordered(reading.rows(), attempts=attempts)
+    table, why = _ordered(reading.rows(), attempts=attempts), ""
     if studies:
         table = take(table, [row for row, name in enumerate(table["study"].to_pylist()) if name in studies])
     if condition and table.num_rows:
         # A history is a list of thousands, which no expression can mean, and is not read where nobody asked for it.
-        table = _filtered(table, condition, [name for name in reading.columns if name != HISTORY_COLUMN])
-    return Loaded(table, [*misnamed, *reading.skipped], reading.columns, reading.notes)
+        names = [name for name in reading.columns if name != HISTORY_COLUMN]
+        every, table = table, _filtered(table, condition, names)
+        why = "" if table.num_rows else condition.unmatched(names, lambda name: every[name].unique().to_pylist())
+    return Loaded(table, [*misnamed, *reading.skipped], reading.columns, reading.notes, why)
+
+
+def together(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of tables that were read at different times, each attempt once, in the reader's order."""
+    return _ordered(_union(list(tables)), attempts=True)
 
 
 def values_by_epoch(results: str, study: str, metric: str, contents: Collection[str]) -> list[list[tuple[int, float]]]:
@@ -177,14 +189,22 @@ class _Reading:
         new = [one for one in files if str(one[0]) not in self._known]
         threads = REQUESTS if any(isinstance(file, Remote) for file, _ in new) else _THREADS
         with ThreadPoolExecutor(threads) as pool:
-            gone = [len(batch) - self._add(batch, list(pool.map(self._file, batch))) for batch in _batches(new)]
-        return not any(gone)
+            gone = done = 0
+            for batch in _batches(new):
+                gone += len(batch) - self._add(batch, list(pool.map(self._file, batch)))
+                done += len(batch)
+                told("reading files of results", done, len(new))
+        return not gone
 
     def rows(self) -> pa.Table:
         """All rows; it can be asked once, and nothing but what it returns holds them then."""
         tables, self._tables = self._tables, []
-        pa.default_memory_pool().release_unused()  # What was needed to read; by itself it is kept for later.
-        return _union(tables or [self._choice.nothing()])
+        pool = pa.default_memory_pool()
+        pool.release_unused()  # What was needed to read; by itself it is kept for later.
+        table = _union(tables or [self._choice.nothing()])
+        del tables
+        pool.release_unused()
+        return table
 
     @property
     def columns(self) -> list[str]:

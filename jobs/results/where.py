@@ -6,9 +6,11 @@ It may have comparisons (also chained), `in` and `not in` a list, `and`, `or`, `
 
 import ast
 import operator
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from core.config.schema import did_you_mean
 from core.errors import UserError
 from core.seal import canonical_json
 from jobs.results.names import resolve
@@ -16,6 +18,7 @@ from jobs.results.names import resolve
 Row = dict[str, Any]
 Value = Callable[[Row], Any]
 
+_SINGLE = re.compile(r"(?<![=<>!])=(?!=)")
 LONGEST = 4000
 """The most characters of an expression."""
 DEEPEST = 50
@@ -59,7 +62,8 @@ class Where:
         try:
             root = ast.parse(self.text.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            raise self._refuse("is not an expression") from error
+            single = isinstance(error, SyntaxError) and _SINGLE.search(self.text)
+            raise self._refuse(f"is not an expression{' (== compares, = does not)' if single else ''}") from error
         if _is_deep(root):
             raise self._refuse(f"is nested deeper than {DEEPEST} levels")
         return root
@@ -71,13 +75,39 @@ class Where:
             UserError: A name in the expression fits no column, or several.
         """
         columns = list(columns)
-        value = self._compile(self._root, {name: resolve(name, columns) for name in self.names})
+        value = self._compile(self._root, {name: self._column(name, columns) for name in self.names})
         return lambda row: bool(value(row))
+
+    def _column(self, name: str, columns: list[str]) -> str:
+        try:
+            return resolve(name, columns)
+        except UserError as error:
+            compared = [node for node in ast.walk(self._root) if isinstance(node, ast.Compare)]
+            if any(_dotted(one) == name for node in compared for one in node.comparators):
+                raise UserError(f"{error} A text stands in quotes: '{name}'.") from error
+            raise
 
     def columns(self, columns: Iterable[str]) -> list[str]:
         """The columns that the expression reads."""
         columns = list(columns)
         return [resolve(name, columns) for name in self.names]
+
+    def unmatched(self, columns: Iterable[str], values: Callable[[str], Iterable[Any]]) -> str:
+        """The words on the first text in the expression that its column never holds but something like it; or nothing.
+
+        Args:
+            columns: The columns of the rows.
+            values: The values of a column.
+        """
+        columns = list(columns)
+        for node in (one for one in ast.walk(self._root) if isinstance(one, ast.Compare)):
+            name, text = _dotted(node.left), getattr(node.comparators[0], "value", None)
+            if not name or not isinstance(text, str) or not isinstance(node.ops[0], ast.Eq):
+                continue
+            there = {value for value in values(resolve(name, columns)) if isinstance(value, str)}
+            if text not in there and (near := did_you_mean(text, there)):
+                return f"no {name} is {text!r}{near}"
+        return ""
 
     def _compile(self, node: ast.expr, columns: dict[str, str]) -> Value:
         match node:

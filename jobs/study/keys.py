@@ -9,6 +9,7 @@ from typing import Any
 from core.config import plugins, schema
 from core.config import trial as trial_config
 from core.errors import UserError
+from jobs.results.names import spelled
 from jobs.study.space import Range, covering, label
 
 
@@ -19,11 +20,17 @@ def plug_in_fields() -> list[tuple[str, str]]:
 
 
 def matches(key: str, trial: Mapping[str, Any]) -> list[str]:
-    """The dotted keys of the trial that a key may mean: the key itself, or all keys that end in it."""
+    """The dotted keys of the trial that a key may mean: the key itself, or all keys that end in it.
+
+    Where none does, it may be a usual abbreviation, as `lr`.
+    """
     flat = list(trial_config.flatten(trial))
     named = [name for _, name in plug_in_fields() if f"{name}.name" in flat]
     known = [*flat, *named]
-    return [key] if key in known else [one for one in known if one.endswith(f".{key}")]
+    for name in (key, spelled(key)):
+        if found := [name] if name in known else [one for one in known if one.endswith(f".{name}")]:
+            return found
+    return []
 
 
 def which(key: str, found: Sequence[str], trial: Mapping[str, Any], owner: str = "") -> str:
@@ -78,6 +85,20 @@ def belonging(key: str, ranges: Mapping[str, Any], trial: Mapping[str, Any]) -> 
 
 def _is_plug_in(key: str) -> bool:
     return key.removesuffix(".name") in {field for _, field in plug_in_fields()}
+
+
+def defaults(chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """The default of each key of a trial with these plug-ins, by dotted key; paths and names that are not known pass.
+
+    Args:
+        chosen: The names of plug-ins by dotted key, such as `method.name`; other keys are passed over.
+    """
+    trial: dict[str, Any] = {}
+    for kind, field in plug_in_fields():
+        if (name := chosen.get(f"{field}.name")) in plugins.names(kind):
+            put(trial, field, {"name": name})
+    # What must be given, as the path of a file, is a mistake here; it has no default.
+    return trial_config.flatten(trial_config.to_mapping(trial_config.read_whole(trial, (), schema.Mistakes())))
 
 
 def completed(trial: Mapping[str, Any], key: str, value: Any) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from core.config.schema import Place
+from jobs.results.names import spelled
 from jobs.study.keys import plug_in_fields
 from jobs.study.space import KINDS, label
 
@@ -68,7 +69,7 @@ def _is_it(key: str, dotted: str) -> bool:
     """Whether a key of the space, which may be short, means this one; a plug-in and its name are one thing."""
     if dotted.removesuffix(".name") in _PLUG_INS:
         key, dotted = key.removesuffix(".name"), dotted.removesuffix(".name")
-    return key == dotted or dotted.endswith(f".{key}")
+    return any(one == dotted or dotted.endswith(f".{one}") for one in (key, spelled(key)))
 
 
 def _with_space(content: Any, value: Any) -> dict[str, Any] | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -59,8 +60,8 @@ class Document:
         return f"{self.origin(place)}: {'.'.join(place)}: {text}"
 
 
-def load(path: File | Path) -> Document:
-    """Reads a study file.
+def load(path: File | Path, what: str = "study file") -> Document:
+    """Reads a study file, or another file in YAML, which `what` names in messages.
 
     Raises:
         UserError: as in `read`; or the file cannot be read, or conclus wrote it and it was damaged or edited since.
@@ -72,14 +73,44 @@ def load(path: File | Path) -> Document:
         is_sealed_text(content)
         text = content.decode()
     except OSError as error:
-        raise UserError(f"{path}: the study file cannot be read: {reason(error)}") from error
+        raise UserError(f"{path}: the {what} cannot be read: {reason(error)}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}: the study file cannot be read: it is not UTF-8 text") from error
+        raise UserError(f"{path}: the {what} cannot be read: it is not UTF-8 text") from error
     except ValueError as error:
         raise UserError(
             f"{path}: {error}: restore it from a copy, or delete its first line if it was you who edited it"
         ) from error
     return read(text, str(path))
+
+
+def of(value: Any, name: str) -> Document:
+    """A document of values that Python holds: mappings, lists, tuples, texts, numbers of Python and numpy, paths.
+
+    Raises:
+        UserError: it holds something else, is nested too deep, or a key is no text; the message has the key.
+    """
+    return Document(_plain(value, (), name), {(): name})
+
+
+def _plain(value: Any, place: Place, name: str) -> Any:
+    if len(place) > DEEPEST:
+        raise UserError(f"{name}: nested deeper than {DEEPEST} levels, or a value that holds itself")
+    if isinstance(value, Mapping):
+        if wrong := [key for key in value if not isinstance(key, str)]:
+            raise UserError(f"{name}: {'.'.join((*place, repr(wrong[0])))}: a key must be a text")
+        return {key: _plain(one, (*place, key), name) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, (*place, str(i)), name) for i, one in enumerate(value)]
+    if isinstance(value, PurePath):
+        return str(value)
+    if value is None or type(value) in {bool, int, float, str}:
+        return value
+    if (convert := getattr(value, "tolist", None)) is not None:  # numpy's numbers and arrays
+        return convert()
+    kind = type(value).__name__
+    raise UserError(
+        f"{name}: {'.'.join(place)}: a {kind} cannot stand in a study: write numbers, texts, lists or mappings"
+    )
 
 
 class _Loader(yaml.SafeLoader):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from scipy.spatial.distance import cdist
+from scipy.stats import entropy
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
-from sklearn.metrics import adjusted_rand_score, silhouette_score
-from sklearn.model_selection import GridSearchCV
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score, silhouette_score
+from sklearn.model_selection import GridSearchCV, KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils.estimator_checks import parametrize_with_checks
@@ -342,6 +343,64 @@ def test_it_works_in_a_pipeline_and_a_search_without_labels(blobs):
     ).fit(blobs[0])
     assert search.best_params_["contrastiveclustering__n_clusters"] in {2, 3}
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_the_score_is_what_scikit_learn_and_scipy_say_of_the_clusters(blobs):
+    new = make_blobs(n_samples=40, n_features=4, centers=3, random_state=2, cluster_std=3)[0]
+    model = tiny().fit(blobs[0])
+    samples, labels, chances = (new - model.offset_) / model.scale_, model.predict(new), model.predict_proba(new)
+    nearest = np.argsort(cdist(samples, samples) + np.diag(np.full(40, np.inf)), axis=1)[:, :10]
+    by_kmeans = cdist(unit_rows(model.transform(new)), model._trained.centroids).argmin(axis=1)
+    expected = [
+        (silhouette_score(samples, labels) + 1) / 2,
+        (labels[nearest] == labels[:, None]).mean(),
+        normalized_mutual_info_score(labels, by_kmeans),
+        (entropy(chances.mean(axis=0)) - entropy(chances, axis=1).mean()) / np.log(3),
+    ]
+    assert len({*labels}) == 3
+    assert model.score(new) == pytest.approx(np.mean(expected), abs=1e-4)
+    assert model.score(new, np.zeros(40)) == model.score(new)
+
+
+@pytest.mark.parametrize("method", ["cc", "conclus", "kmeans"])
+def test_the_score_of_the_training_samples_is_the_label_free_score_of_the_last_epoch(method, blobs):
+    model = tiny(method=method).fit(blobs[0]) if method != "kmeans" else ContrastiveClustering(3, method=method)
+    assert model.fit(blobs[0]).score(blobs[0]) == pytest.approx(model.history_[-1]["label_free"], abs=1e-6)
+
+
+def test_one_cluster_scores_less_than_all_and_one_sample_has_no_score(blobs):
+    model = tiny().fit(blobs[0])
+    assert 0 < model.score(blobs[0][model.labels_ == 0]) < model.score(blobs[0]) - 0.3
+    with pytest.raises(ValueError, match="X: a score needs two samples or more"):
+        model.score(blobs[0][:1])
+    with pytest.raises(NotFittedError):
+        tiny().score(blobs[0])
+
+
+def test_scikit_learns_search_takes_the_better_model_by_its_score(blobs):
+    rates = [1e-9, 3e-3]
+    search = GridSearchCV(small(method="cc"), {"learning_rate": rates}, cv=2).fit(blobs[0])
+    scores = [
+        np.mean(
+            [
+                small(method="cc", learning_rate=rate).fit(blobs[0][train]).score(blobs[0][test])
+                for train, test in KFold(2).split(blobs[0])
+            ]
+        )
+        for rate in rates
+    ]
+    assert search.cv_results_["mean_test_score"].tolist() == scores
+    assert scores[1] > scores[0] + 0.1
+    assert search.best_params_ == {"learning_rate": 3e-3}
+    assert adjusted_rand_score(blobs[1], search.predict(blobs[0])) > 0.9
+
+
+def test_verbose_prints_a_line_for_each_epoch(blobs, capsys):
+    model = tiny(verbose=1).fit(blobs[0])
+    lines = [f"epoch {row['epoch']} of 2: loss {row['loss']:.4g}" for row in model.history_]
+    assert capsys.readouterr().out.splitlines() == lines
+    tiny().fit(blobs[0])
+    assert not capsys.readouterr().out
 
 
 def test_a_clone_is_unfitted_and_has_the_same_parameters(fitted):

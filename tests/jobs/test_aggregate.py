@@ -52,45 +52,50 @@ def invoke(*arguments, run=command):
 
 def test_the_leaderboard_names_the_best_with_its_interval(results):
     lines = invoke(results).stdout.splitlines()
-    assert lines[0] == "the same in all: epochs=60 threshold=0.95"
-    assert lines[2].split()[:4] == ["#", "learning_rate", "nmi", "n"]
-    assert lines[4].split()[:5] == ["1", "0.001", "0.900", "±0.025", "3"]
-    assert lines[5].split()[:2] == ["2", "0.01"]
+    assert lines[0].split()[:4] == ["#", "learning_rate", "nmi", "n"]
+    assert lines[2].split()[:5] == ["1", "0.001", "0.900", "±0.025", "3"]
+    assert lines[3].split()[:2] == ["2", "0.01"]
+    # Epochs are 60 by default.
+    assert invoke(results, "-v").stdout.splitlines() == ["the same in all: threshold=0.95", "", *lines]
     assert "uses the labels" in " ".join(lines)
 
 
 def test_what_only_some_methods_have_is_no_column_where_it_does_not_vary(tmp_path):
     shared = {"method.name": "bat", "batch_size": 64}
-    fill(tmp_path, study="a", params={"epochs": 60, **shared})
-    fill(tmp_path, study="b", rates=(1e-3,), params={"method.name": "nmf", "epochs": 60})
-    lines = invoke(tmp_path, "--metric", "nmi").stdout.splitlines()
-    assert lines[0] == "the same in all: epochs=60; in all that have it: batch_size=64"
+    fill(tmp_path, study="a", params={"epochs": 50, **shared})
+    fill(tmp_path, study="b", rates=(1e-3,), params={"method.name": "nmf", "epochs": 50})
+    lines = invoke(tmp_path, "--metric", "nmi", "-v").stdout.splitlines()
+    assert lines[0] == "the same in all: epochs=50; in all that have it: batch_size=64"
     assert "batch_size" not in lines[2]
-    fill(tmp_path, study="c", rates=(1e-3,), params={"method.name": "bat", "epochs": 60})
-    assert "batch_size" in invoke(tmp_path, "--metric", "nmi").stdout.splitlines()[2]
+    fill(tmp_path, study="c", rates=(1e-3,), params={"method.name": "bat", "epochs": 50})
+    assert "batch_size" in invoke(tmp_path, "--metric", "nmi").stdout.splitlines()[0]
 
 
 @pytest.mark.parametrize(
     ("params", "said"),
     [
-        ({"data.decimal": ".", "early_stopping.patience": 10}, "epochs=60"),
-        ({"data.decimal": ",", "early_stopping.patience": 10}, "data.decimal=, epochs=60"),
+        ({"data.decimal": ".", "early_stopping.patience": 10}, "epochs=50"),
+        ({"data.decimal": ",", "early_stopping.patience": 10}, "data.decimal=, epochs=50"),
         (
-            {"early_stopping.metric": "loss", "early_stopping.patience": 10},
-            "early_stopping.metric=loss early_stopping.patience=10 epochs=60",
+            {"early_stopping.metric": "loss", "early_stopping.patience": 9},
+            "early_stopping.metric=loss early_stopping.patience=9 epochs=50",
         ),
+        ({"method.name": "conclus", "data.name": "digits"}, "data.name=digits epochs=50 method.name=conclus"),
+        ({"method.name": "cc", "method.instance_temperature": 0.5}, "epochs=50 method.name=cc"),
+        ({"method.name": "./x.py", "method.dim": 128}, "epochs=50 method.dim=128 method.name=./x.py"),
+        ({"encoder.name": "auto", "encoder.depth": 3}, "encoder.depth=3 epochs=50"),
     ],
 )
-def test_settings_that_do_nothing_are_left_out(tmp_path, params, said):
-    fill(tmp_path, rates=(1e-3,), params={"epochs": 60, **params})
-    assert invoke(tmp_path).stdout.splitlines()[0] == f"the same in all: {said}"
+def test_settings_that_do_nothing_or_are_as_by_default_are_left_out(tmp_path, params, said):
+    fill(tmp_path, rates=(1e-3,), params={"epochs": 50, **params})
+    assert invoke(tmp_path, "-v").stdout.splitlines()[0] == f"the same in all: {said}"
 
 
 def test_eighty_columns_are_enough(results):
     lines = leaderboard_text([str(results)], "s", "nmi", "max", 80).splitlines()
     assert max(map(len, lines)) <= 80
-    assert "kmeans_acc" not in lines[2]
-    assert lines[2].split()[:3] == ["#", "learning_rate", "nmi"]
+    assert "kmeans_acc" not in lines[0]
+    assert lines[0].split()[:3] == ["#", "learning_rate", "nmi"]
 
 
 def test_what_conclus_run_shows_is_the_same(results):
@@ -114,17 +119,17 @@ def test_json_and_csv_have_a_column_for_every_number(results):
 
 def test_the_metric_and_mode_come_from_the_study_unless_given(results):
     (results / "study=s" / "study.json").write_text(json.dumps({"select": {"metric": "ari", "mode": "min"}}))
-    assert invoke(results).stdout.splitlines()[4].split()[1] == "0.01"
-    assert invoke(results, "--mode", "max").stdout.splitlines()[4].split()[1] == "0.001"
-    assert " nmi " in invoke(results, "--metric", "nmi").stdout.splitlines()[2]
-    assert " best.nmi " in invoke(results, "--metric", "best.nmi").stdout.splitlines()[2]
+    assert invoke(results).stdout.splitlines()[2].split()[1] == "0.01"
+    assert invoke(results, "--mode", "max").stdout.splitlines()[2].split()[1] == "0.001"
+    assert " nmi " in invoke(results, "--metric", "nmi").stdout.splitlines()[0]
+    assert " best.nmi " in invoke(results, "--on", "best.nmi").stdout.splitlines()[0]
 
 
 def test_where_and_study_choose_the_rows(results):
     fill(results, study="t", rates=(5e-3,))
     both = invoke(results).stdout.splitlines()
-    assert both[2].split()[:3] == ["#", "study", "learning_rate"]
-    assert [line.split()[1] for line in both[4:7]] == ["s", "t", "s"]
+    assert both[0].split()[:3] == ["#", "study", "learning_rate"]
+    assert [line.split()[1] for line in both[2:5]] == ["s", "t", "s"]
     only = invoke(results, "--study", "t", "--format", "csv").stdout
     assert only.count("\n") == 2
     assert invoke(results, "--where", "learning_rate < 2e-3", "--format", "csv").stdout.count("\n") == 2
@@ -243,3 +248,77 @@ def test_aggregating_loads_neither_pandas_nor_torch(results):
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code, str(results)], check=True, stdout=subprocess.DEVNULL)
+
+
+@pytest.fixture
+def five(tmp_path):
+    """Five configurations; the accuracy orders them the other way round than the nmi, and a score is missing."""
+    for place, rate in enumerate((1e-3, 2e-3, 3e-3, 4e-3, 5e-3)):
+        fill(tmp_path, rates=(rate,), metrics={"nmi": 0.9 - place / 10, "acc": 0.1 + place / 10, "loss": 1.0})
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "ranks"),
+    [
+        ([], [1, 2, 3, 4, 5]),
+        (["--sort", "acc"], [5, 4, 3, 2, 1]),
+        (["--sort", "-acc"], [1, 2, 3, 4, 5]),
+        (["--sort", "learning_rate"], [1, 2, 3, 4, 5]),
+        (["--sort", "-optimiser.learning_rate", "--top", "2"], [5, 4]),
+        (["--top", "3"], [1, 2, 3]),
+        (["--top", "9"], [1, 2, 3, 4, 5]),
+        (["--sort", "nmi", "--mode", "min"], [1, 2, 3, 4, 5]),
+    ],
+)
+def test_rows_in_another_order_keep_their_ranks(five, words, ranks):
+    told = json.loads(invoke(five, *words, "--format", "json").stdout)
+    assert [one["rank"] for one in told] == ranks
+    done = invoke(five, *words, "--format", "csv")
+    assert [int(one["rank"]) for one in csv.DictReader(io.StringIO(done.stdout))] == ranks
+    cut = f"{len(ranks)} of 5 configurations, the first by "
+    assert (cut in done.stderr) == (len(ranks) < 5)
+    shown = invoke(five, *words).stdout
+    assert [int(line[0]) for line in shown.splitlines()[2 : 2 + len(ranks)]] == ranks
+    assert (cut in shown) == (len(ranks) < 5)
+
+
+def test_a_column_to_sort_by_that_is_not_there_is_refused(five):
+    with pytest.raises(UserError, match="--sort lr2: there is no such column: there are acc, learning_rate, nmi"):
+        invoke(five, "--sort", "lr2")
+
+
+def test_names_for_readers_stand_in_tables_for_people_alone(results, tmp_path):
+    (tmp_path / "l.yaml").write_text(
+        "metrics: {nmi: NMI-1, nmmi: x}\nparameters: {learning_rate: η}\n", encoding="utf-8"
+    )
+    named = invoke(results, "--labels", tmp_path / "l.yaml")
+    assert named.stdout.splitlines()[0].split()[:4] == ["#", "η", "NMI-1", "n"]
+    assert "metrics.nmmi: nothing in these results has this name; did you mean 'nmi'?" in named.stderr
+    assert "learning_rate" in invoke(results).stdout.splitlines()[0]
+    exact = invoke(results, "--labels", tmp_path / "l.yaml", "--format", "csv").stdout
+    assert exact == invoke(results, "--format", "csv").stdout
+    assert r"\# & learning rate & NMI & n & ACC" in invoke(results, "--format", "latex").stdout
+
+
+def test_how_many_clusters_auto_found_is_shown(tmp_path):
+    fill(tmp_path, rates=(1e-3,), params={"n_clusters": "auto"}, health={"n_clusters_found": 7.0})
+    fill(tmp_path, rates=(1e-2,), params={"n_clusters": 10})
+    lines = invoke(tmp_path, "--format", "markdown").stdout.splitlines()
+    head = [cell.strip() for cell in lines[0].split("|")]
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines[2:4]]
+    assert [(row[head.index("n_clusters")], row[head.index("clusters found")]) for row in cells] == [
+        ("auto", "7"),
+        ("10.0", ""),
+    ]
+    told = json.loads(invoke(tmp_path, "--format", "json").stdout)
+    assert [one["n_clusters_found"] for one in told] == [7.0, None]
+    assert "clusters found" not in invoke(tmp_path, "--where", "config_key == '0.01'").stdout
+
+
+def test_the_seeds_of_one_configuration_have_no_consensus(tmp_path):
+    for seed in (0, 1):
+        fill(tmp_path, rates=(1e-3,), seeds=(seed,), health={"raw_silhouette": 0.1 + seed, "knn_consistency": 0.2})
+    assert "consensus" not in invoke(tmp_path).stdout
+    fill(tmp_path, rates=(1e-2,), health={"raw_silhouette": 0.5, "knn_consistency": 0.9})
+    assert "consensus" in invoke(tmp_path).stdout.splitlines()[0]

@@ -4,6 +4,7 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
+from core.errors import UserError
 from jobs.results.query import query
 from jobs.results.reader import read_results
 from jobs.results.schema import Attempt
@@ -169,3 +170,20 @@ def test_a_column_without_its_quotes(command, results, name):
     assert (code, said) == (
         2, f'Error: SQL, line 2, column 6: a column whose name has a dot stands in double quotes: "{name}"\n'
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "column"),
+    [
+        ("select nmi from trials", 'SQL, line 1, column 8: there is no column nmi; write "metric.nmi"'),
+        (
+            "select study from trials\nwhere lr < 1",
+            'line 2, column 7: there is no column lr; write "param.optimiser.learning_rate"',
+        ),
+        ("select zzz from trials", "not found in FROM clause"),
+    ],
+)
+def test_a_column_by_its_short_name_is_told_with_its_whole_one(results, text, column):
+    with pytest.raises(UserError) as caught:
+        query([str(results)], text)
+    assert column in str(caught.value)

@@ -14,7 +14,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+import conclus
 from cluster.executor import Event
+from jobs.execution.notebook import NotebookProgress
 from jobs.execution.progress import Progress
 from jobs.ledger import delimited, markdown
 from jobs.present import tables, visible
@@ -97,6 +99,29 @@ def test_no_command_prints_or_writes_what_a_terminal_would_obey(command, hostile
         assert "OWNED" in out + err + written, "the attack did not reach what is shown"
 
 
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda one: one.leaderboard("nmi"),
+        lambda one: one.effect("rate", "nmi"),
+        lambda one: one.importance("nmi"),
+        lambda one: one.interaction("rate", f"key{EVIL}", "nmi"),
+        lambda one: one.health(),
+        lambda one: one,
+    ],
+)
+def test_no_object_of_python_shows_what_a_terminal_or_a_notebook_would_obey(hostile, ask):
+    shown = ask(conclus.open(hostile))
+    assert "OWNED" in repr(shown)
+    assert not RAW.search(repr(shown))
+    if hasattr(shown, "_repr_html_"):
+        assert not RAW.search(shown._repr_html_())
+        assert {*re.findall(r"</?([^ >]+)", shown._repr_html_())} <= {"table", "tr", "th", "td", "p", "b"}
+        assert "&lt;b&gt;" in shown._repr_html_()
+    for part in getattr(shown, "charts", ()):
+        assert not RAW.search(json.dumps(shown.chart(part).to_dict(), ensure_ascii=False).replace("\\n", ""))
+
+
 def test_even_a_terminal_that_knows_ascii_alone_gets_nothing_raw(root, hostile):
     call = [sys.executable, "-m", "conclus", "status", str(hostile)]
     env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONWARNINGS": ""}
@@ -131,6 +156,31 @@ def test_progress_moves_the_cursor_itself_and_lets_no_reason_do_so(wrapped):
     assert "OWNED" in shown
     assert r"\nforged" in shown
     assert not RAW.search(shown.replace("\r\x1b[K", ""))
+
+
+def test_the_bar_of_a_notebook_shows_a_reason_as_text(monkeypatch):
+    drawn = []
+
+    class Handle:
+        def update(self, data, **_):
+            drawn.append(data)
+
+    def display(data, *, raw, display_id):
+        drawn.append(data)
+        return Handle()
+
+    monkeypatch.setattr("IPython.core.display_functions.display", display)
+    progress = NotebookProgress(None, 3, 0)  # type: ignore[arg-type]
+    progress.close()
+    assert not drawn, "nothing has begun"
+    progress.say(f"trial x failed: {EVIL}\nforged")
+    progress.hear(Event("waiting", "", error=f"2 CPU held by {EVIL}"))
+    progress.close()
+    assert len(drawn) == 3
+    assert drawn[-1]["text/html"].startswith('<div><progress value="0.000" max="3"')
+    assert r"\nforged" in drawn[-1]["text/html"]
+    assert "&lt;b&gt;" in drawn[-1]["text/html"]
+    assert not RAW.search("".join(drawn[-1].values()).replace("\n", ""))
 
 
 def test_watch_draws_a_terminal_anew_and_nothing_else(root, hostile):

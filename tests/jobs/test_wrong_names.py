@@ -7,7 +7,9 @@ from core.config.schema import did_you_mean, nearest
 from core.errors import UserError
 from jobs.analysis.scores import metric_column
 from jobs.results import writer
+from jobs.results.names import resolve
 from jobs.results.schema import Attempt
+from jobs.study import study as studies
 
 LABELLED = {"nmi": 0.5, "acc": 0.5, "kmeans_nmi": 0.4, **{f"loss_{place}": 0.1 for place in range(20)}}
 FREE = {"loss": 0.1}
@@ -40,7 +42,12 @@ def told(command, *arguments):
     ("where", "says"),
     [
         ("history > 0", "There is no column 'history'"),
-        ("lr < 1", "; did you mean 'learning_rate'?"),
+        ("ls < 1", "There is no column 'ls'"),
+        ("study == first", "There is no column 'first'"),
+        ("study == frist", "A text stands in quotes: 'frist'."),
+        ("study = 'first'", "is not an expression (== compares, = does not): write comparisons"),
+        ("seed >= 0 and study == 'First'", "No trial matches: no study is 'First'; did you mean 'first'?"),
+        ("study == 'zzzz'", "No trial matches: look at --where and --study, or wait"),
         ("learning_rat < 1", "; did you mean 'learning_rate'?"),
         ("zzz == 1", "in all); `conclus sql 'describe trials'` lists all."),
     ],
@@ -87,7 +94,7 @@ space:
 """
 
 
-@pytest.mark.parametrize(("key", "near"), [("foo", ""), ("lr", "; did you mean 'learning_rate'?")])
+@pytest.mark.parametrize(("key", "near"), [("foo", ""), ("learning_rat", "; did you mean 'learning_rate'?")])
 def test_a_wrong_key_of_a_study(tmp_path, command, key, near):
     np.savez(tmp_path / "x.npz", x=np.eye(6))
     study = tmp_path / "s.yaml"
@@ -109,3 +116,32 @@ def test_all_of_few_names_are_listed_and_of_many_the_nearest():
 def test_initials_are_understood():
     assert did_you_mean("bs", ["best", "batch_size"]) == "; did you mean 'batch_size'?"
     assert did_you_mean("", ["a"]) == ""
+
+
+def test_usual_abbreviations_are_understood_where_a_parameter_is_named(results, command, tmp_path):
+    first = ("--study", "first", "--format", "csv")
+    for one in ("--where", "lr < 1"), ("--where", "optimizer.lr < 1"):
+        told = command("aggregate", results, *first, *one)
+        assert told == command("aggregate", results, *first, "--where", "learning_rate < 1")
+        assert told[0] == 0
+    assert command("effect", results, "lr", *first) == command("effect", results, "learning_rate", *first)
+    np.savez(tmp_path / "x.npz", x=np.eye(6))
+    study = tmp_path / "s.yaml"
+    found = []
+    for key in ("learning_rate", "lr"):
+        study.write_text(STUDY.replace("KEY", key))
+        for overrides in (["bs=4", f"space.{key}={{grid: [0.5]}}"], ["lr=0.25", "batch_size=4"]):
+            one = studies.load(study, overrides)
+            found.append((one.trial["batch_size"], one.trial["optimiser"]["learning_rate"], one.space))
+    assert found[:2] == found[2:]
+    assert [*found[0][2]] == ["optimiser.learning_rate"]
+    assert found[1] == (4, 0.25, {})
+
+
+def test_an_abbreviation_that_could_mean_two_is_refused():
+    columns = ["param.method.temperature", "param.method.loss.temperature", "param.method.name"]
+    with pytest.raises(UserError, match="The name 'temp' is ambiguous"):
+        resolve("temp", columns)
+    assert resolve("method", columns) == "param.method.name"
+    # A column of this very name goes first.
+    assert resolve("temp", [*columns, "param.temp"]) == "param.temp"

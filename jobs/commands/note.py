@@ -1,0 +1,92 @@
+"""`conclus note`: notes and tags on studies and trials."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from core.errors import UserError
+from jobs.present import options
+from jobs.present.output import deliver, say, warn, width, wrapped
+from jobs.present.visible import one_line
+
+if TYPE_CHECKING:
+    from jobs.results.storage import Place
+
+_MOST_WORDS = 2
+
+
+@click.command("note")
+@click.argument("words", nargs=-1, metavar="[RESULTS] [TEXT]")
+@options.one_study
+@click.option("--trial", metavar="KEY", help="The trial; the first characters of its key do.  [default: the study]")
+@click.option("--tag", "tags", multiple=True, metavar="WORD", help="A tag; repeatable.")
+@options.fmt
+def command(
+    words: tuple[str, ...], studies: tuple[str, ...], trial: str | None, tags: tuple[str, ...], fmt: str
+) -> None:
+    """Note TEXT on a study in the folder RESULTS (default: results), or on one of its trials; without it, list notes.
+
+    Each note is a file of its own in the folder `_notes` of its study: it can be copied with the results, and deleted.
+    `conclus aggregate -v`, `status` and the report show notes.
+
+    \b
+    conclus note results --trial 3f2a --tag good "stalls late"
+    conclus note results
+    """  # noqa: D301 - \b is click's mark
+    from jobs.results import provenance
+    from jobs.study import notes
+
+    results, text = _parsed(words)
+    if text or tags:
+        folder, key = _where(results, studies, trial)
+        note = notes.add(folder, text, tags, key, by=provenance.somebody())
+        say(f"Noted on {note.sentence}")
+        return
+    deliver(_listed(results, studies, trial, fmt), None)
+
+
+def _parsed(words: tuple[str, ...]) -> tuple[str, str]:
+    """The folder and the text; of one word, whether it is a folder decides."""
+    from jobs.results import storage
+
+    if len(words) > _MOST_WORDS:
+        raise UserError(f'A text of several words stands in quotes: conclus note {words[0]} "{" ".join(words[1:])}"')
+    if len(words) == 1:
+        return (words[0], "") if storage.is_folder(storage.at(words[0])) else ("results", words[0])
+    return (words[0], words[1]) if words else ("results", "")
+
+
+def _where(results: str, studies: tuple[str, ...], start: str | None) -> tuple[Place, str]:
+    """The folder of the study, and the key of the trial or nothing."""
+    from jobs.execution.driver import one_study
+    from jobs.present.inputs import one_trial, rows
+    from jobs.results.layout import folders_of, study_name
+
+    if start is None:
+        return one_study(results, studies), ""
+    known = rows(results, studies=studies, columns=["trial_key"]).table
+    of = dict(zip(known["trial_key"].to_pylist(), known["study"].to_pylist(), strict=True))
+    key = one_trial(start, of, f"There is no trial {start!r} in {results}: conclus aggregate --attempts lists them.")
+    folders = {study_name(folder): folder for folder in folders_of([results], studies)}
+    return folders[of[key]], key
+
+
+def _listed(results: str, studies: tuple[str, ...], start: str | None, fmt: str) -> str:
+    from jobs.present.tables import Column, render
+    from jobs.results.layout import folders_of
+    from jobs.study import notes
+
+    found, damaged = zip(*(notes.read(folder) for folder in folders_of([results], studies)), strict=True)
+    warn([sentence for said in damaged for sentence in said])
+    shown = [note for some in found for note in some if start is None or note.trial.startswith(start)]
+    if not shown and fmt == "table":
+        return f"No notes in {results}.\n"
+    heads = [Column(name, right=False) for name in ("study", "trial", "tags", "text", "by", "at")]
+    rows = [[one.study, one.trial, ", ".join(one.tags), one.text, one.by, one.at] for one in shown]
+    if fmt != "table":
+        return render(heads, rows, fmt)
+    return "".join(
+        f"{line}\n" for one in shown for line in wrapped(one_line(f"{one.study}: {one.sentence}"), width(), "  ")
+    )

@@ -1,0 +1,52 @@
+"""Tables as data frames: of pandas, of polars, or as Arrow's own table."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from core.errors import UserError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from jobs.present.leaderboard import Sheet
+
+Frame = Literal["pandas", "polars", "arrow"]
+
+
+def framed(table: pa.Table, frame: Frame) -> Any:
+    """The table as a `pandas.DataFrame`, a `polars.DataFrame`, or, with `arrow`, the `pyarrow.Table` itself.
+
+    Raises:
+        UserError: There is no such frame, or its package is not installed.
+    """
+    if frame == "arrow":
+        return table
+    if frame not in {"pandas", "polars"}:
+        raise UserError(f"There is no frame {frame!r}: write pandas, polars or arrow.")
+    if importlib.util.find_spec(frame) is None:
+        raise UserError(f"{frame} is not installed: uv pip install {frame}, or take frame='arrow'.")
+    if frame == "pandas":
+        return table.to_pandas()
+    import polars as pl
+
+    return pl.from_arrow(table)
+
+
+def of_sheet(sheet: Sheet) -> pa.Table:
+    """A sheet of rows as a table; a column that has numbers and words has words alone."""
+    import pyarrow as pa
+
+    columns = [[row[place] for row in sheet.rows] for place in range(len(sheet.columns))]
+    return pa.table([_array(values) for values in columns], names=[column.name for column in sheet.columns])
+
+
+def _array(values: Sequence[Any]) -> pa.Array:
+    import pyarrow as pa
+
+    try:
+        return pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([None if value is None else str(value) for value in values])

@@ -1,0 +1,105 @@
+"""`conclus export`: the study that it writes runs the same trial again, to the last bit."""
+
+import json
+import re
+
+import pytest
+
+from jobs.results import reader, writer
+from jobs.results.schema import Attempt
+
+STUDY = """study: s
+trial:
+  n_clusters: 2
+  epochs: 2
+  batch_size: 8
+  method: {name: cc}
+  encoder: {name: mlp, widths: [4]}
+  views: {name: noise}
+space:
+  data:
+    grid: [{name: file, path: a/t.csv}, {name: file, path: b/u.csv}]
+  learning_rate: {grid: [1.0e-3, 1.0e-2]}
+seeds: [3, 4]
+select: {metric: acc}
+resources: {cpu: 1}
+"""
+SCORES = ("metric.nmi", "metric.acc", "metric.loss")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """Eight trials on two files, run once."""
+    import conclus
+
+    folder = tmp_path_factory.mktemp("export")
+    for name, step in (("a/t.csv", 10), ("b/u.csv", 7)):
+        (folder / name).parent.mkdir()
+        rows = "".join(f"{i % 2 * 9 + i / step},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
+        (folder / name).write_text("u,v,label\n" + rows)
+    (folder / "s.yaml").write_text(STUDY)
+    conclus.run(conclus.load_study(folder / "s.yaml"), results=str(folder / "results"), workers=1)
+    return folder
+
+
+def rows(results, **wanted):
+    return reader.load([str(results)], **wanted).table.to_pylist()
+
+
+def test_the_exported_study_repeats_the_best_trial(finished, command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    where = ("--where", "data.path == 'u.csv'")
+    code, said, err = command("export", finished / "results", "--best", *where, "--out", "best.yaml")
+    assert (code, said, err) == (0, "Wrote best.yaml.\n", "")
+    assert command("run", "best.yaml", "--workers", "1")[0] == 0
+    (again,) = rows(tmp_path / "results")
+    there = {one["trial_key"]: one for one in rows(finished / "results")}
+    first = there[again["trial_key"]]  # Its key is that of the trial that it repeats.
+    assert [again[name] for name in SCORES] == [first[name] for name in SCORES]
+    assert (again["study"], again["seed"]) == ("s-best", 3)
+    told = json.loads(command("aggregate", finished / "results", *where, "--format", "json")[1])
+    assert first["config_key"] == told[0]["config_key"]
+    head = (tmp_path / "best.yaml").read_text().splitlines()[0]
+    assert re.fullmatch(r"# The best configuration of s by conclus export: acc .* over 2 seeds.*\.", head)
+    code, _, err = command("export", finished / "results", *where, "--out", "best.yaml")
+    assert (code, "is there already" in err) == (2, True)
+
+
+def test_any_trial_can_be_exported(finished, command, tmp_path):
+    for one in rows(finished / "results")[-2:]:
+        (tmp_path / "one.yaml").write_text(command("export", finished / "results", "--trial", one["trial_key"])[1])
+        planned = command("plan", tmp_path / "one.yaml", "--results", finished / "results")[1]
+        assert "1 trial" in planned
+        assert f"seeds: [{one['seed']}]" in (tmp_path / "one.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ([], "The trials are of several data sets"),
+        (["--trial", "0", "--best"], "give one of them"),
+        (["--trial", "zz"], "There is no trial 'zz' in s"),
+        (["--study", "t"], "There is no study 't'"),
+    ],
+)
+def test_what_cannot_be_exported_is_told(finished, command, words, said):
+    code, _, err = command("export", finished / "results", *words)
+    assert (code, said in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "params", "said"),
+    [
+        ("import", {"learning_rate": 1.0}, "was imported from a table"),
+        ("pbt", {"epochs": 3}, "is a member of a population"),
+        ("run", {"method.name": "cc", "method.speed": 3}, "unknown key"),
+        ("run", {"method.name": "cc", "data.name": "digits", "epochs": 3}, "another value of batch_size"),
+    ],
+)
+def test_a_trial_that_is_not_known_whole_is_refused(tmp_path, command, source, params, said):
+    content = {"study": "s", "trial_key": "t", "config_key": "c", "seed": 0, "attempt_id": "a", "status": "ok"}
+    writer.write(str(tmp_path), Attempt(**content, source=source, params=params, metrics={"nmi": 0.5}))
+    plan = {"source": {"study": "s", "trial": {"data": "digits"}}}
+    (tmp_path / "study=s" / "study.json").write_text(json.dumps(plan))
+    code, _, err = command("export", tmp_path, "--trial", "t")
+    assert (code, said in err) == (2, True), err

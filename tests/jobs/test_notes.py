@@ -1,0 +1,121 @@
+"""Notes on studies and trials: written, found again, merged by copying, and never obeyed."""
+
+import json
+import shutil
+from datetime import UTC, datetime
+
+import pytest
+
+from core.seal import seal_json
+from jobs.results import writer
+from jobs.results.schema import Attempt
+from jobs.study import notes
+
+HOSTILE = "\x1b[31m<script>x</script> =1+1\nnext\u202e"
+
+
+def fill(folder, study="s"):
+    for key in ("3f2a", "3f9b", "77aa"):
+        content = {"trial_key": f"{key}{study}", "config_key": key, "seed": 0, "attempt_id": f"{key}{study}"}
+        row = Attempt(
+            study=study,
+            **content,
+            status="ok",
+            started=datetime(2026, 6, 7, tzinfo=UTC),
+            data_hash="d",
+            params={"optimiser.learning_rate": len(key), "batch_size": ord(key[0])},
+            metrics={"nmi": 0.5, "acc": 0.5},
+        )
+        writer.write(str(folder), row)
+
+
+@pytest.fixture
+def results(tmp_path):
+    fill(tmp_path / "results")
+    return tmp_path / "results"
+
+
+def test_a_note_is_found_again_everywhere(results, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    assert command("note", results)[:2] == (0, f"No notes in {results}.\n")
+    code, said, err = command("note", results, "--trial", "77", "--tag", "good", "begins  well")
+    assert (code, err) == (0, "")
+    assert said.startswith("Noted on trial 77aas [good] (")
+    assert said.endswith("): begins well\n")
+    assert command("note", results, "all on the old node")[0] == 0
+    assert command("note", results, "--trial", "3f2", "--tag", "bad", "--tag", "rerun")[0] == 0
+    told = json.loads(command("note", results, "--format", "json")[1])
+    assert sorted((one["study"], one["trial"], one["tags"], one["text"]) for one in told) == [
+        ("s", "", "", "all on the old node"),
+        ("s", "3f2as", "bad, rerun", ""),
+        ("s", "77aas", "good", "begins well"),
+    ]
+    shown = command("note", results)[1]
+    assert shown.count("\n") == 3
+    for words in (["aggregate", results, "-v"], ["status", results]):
+        out = command(*words)[1]
+        assert all(one.partition(": ")[2] in out for one in shown.splitlines())
+        assert out.count("Note on ") == 3
+    assert "Note on" not in command("aggregate", results)[1]
+    assert "Note on" not in command("aggregate", results, "-v", "--format", "csv")[1]
+    command("report", results, "--out", results.parent / "page.html")
+    assert "begins well" in (results.parent / "page.html").read_text()
+    assert [one["trial"] for one in json.loads(command("note", results, "--trial", "77", "--format", "json")[1])] == [
+        "77aas"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["{}", "--trial", "3f", "x"], "2 trials begin with '3f'"),
+        (["{}", "--trial", "0", "x"], "There is no trial '0' in"),
+        (["{}", "two", "words"], 'stands in quotes: conclus note {} "two words"'),
+        (["{}", "x" * 501], "at most 500 characters; this one has 501"),
+        (["{}", "x", "--tag", "two words"], "a tag is one word"),
+        (["{}", "--study", "t", "x"], "There is no study 't'"),
+    ],
+)
+def test_what_is_no_note_is_refused(results, command, words, said):
+    code, _, err = command("note", *(one.replace("{}", str(results)) for one in words))
+    assert (code, said.replace("{}", str(results)) in err) == (2, True)
+    assert not list(results.rglob("_notes/*"))
+
+
+def test_copying_folders_brings_notes_together(results, command, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(results, other)
+    for place, words in ((results, "here"), (other, "there")):
+        command("note", place, words)
+    shutil.copytree(other, results, dirs_exist_ok=True)
+    found, wrong = notes.read(results / "study=s")
+    assert ({one.text for one in found}, wrong) == ({"here", "there"}, [])
+
+
+def test_notes_of_a_stranger_are_shown_and_nothing_else(results, command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    folder = results / "study=s" / "_notes"
+    folder.mkdir()
+    note = {"trial": "../x", "text": HOSTILE * 99, "tags": [HOSTILE] * 99, "by": HOSTILE, "at": "never"}
+    (folder / "a.json").write_bytes(seal_json(note))
+    (folder / "b.json").write_bytes(b"{" * 10_000)
+    (folder / "c.json").write_bytes(seal_json({"text": 3}))
+    (folder / "d.json").mkdir()
+    for words in (["note", results], ["note", results, "--format", "json"], ["aggregate", results, "-v"]):
+        code, out, err = command(*words)
+        assert code == 0
+        assert "\x1b" not in out + err
+        assert "\u202e" not in out + err
+        assert len(out) < 3000
+        assert "notes in" in err or words[0] != "note"
+    command("report", results, "--out", results / "page.html")
+    assert "<script>x" not in (results / "page.html").read_text()
+
+
+def test_a_folder_for_notes_that_is_a_link_is_not_followed(results, command, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (results / "study=s" / "_notes").symlink_to(tmp_path / "elsewhere")
+    code, _, err = command("note", results, "x")
+    assert (code, "is a link" in err) == (2, True)
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert "is a link: it is not read." in command("note", results)[2]
