@@ -51,7 +51,6 @@ class Reading:
 
     def histories(self, wanted: Collection[Attempt]) -> pa.Table:
         """The rows of these attempts with their histories; one that is gone meanwhile is left out."""
-
         from pyarrow import default_memory_pool
 
         def chosen(rows: pa.Table) -> pa.Table:
