@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from core.data.dataset import UNLABELLED
-from jobs.report import pieces, vega
+from jobs.report import pieces
 from jobs.report.cluster_contents import ClusterContents
 from jobs.report.markup import Markup, join, tag
 
@@ -16,7 +16,7 @@ def sample_map(found: ClusterContents) -> Markup | None:
     """Samples on a plane, drawn by cluster and, with labels, by class; None without samples."""
     if found.map is None:
         return None
-    figures = [pieces.figure(f"By {name}", "", vega.drawing(one)) for name, one in charts(found).items()]
+    figures = [pieces.figure(f"By {name}", "", pieces.drawing(one)) for name, one in charts(found).items()]
     return join([pieces.note(_how(found)), tag("div", figures, class_="maps")])
 
 

@@ -9,7 +9,7 @@ from core.errors import counted
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
 from jobs.present.visible import one_line
-from jobs.report import pieces, vega
+from jobs.report import pieces
 from jobs.report.cluster_contents import ClusterContents, distinct
 from jobs.report.cluster_images import images, scene
 from jobs.report.cluster_map import sample_map
@@ -88,7 +88,7 @@ def _sizes(found: ClusterContents) -> Markup:
     told += [f"{counted(empty, 'cluster', 'are')} empty."] if empty else []
     names = [f"cluster {one}" for one in drawn]
     chart = bars(names, [found.sizes[one] for one in drawn], shown, words)
-    return join([map(pieces.note, told), vega.drawing(chart)])
+    return join([map(pieces.note, told), pieces.drawing(chart)])
 
 
 # Texts
@@ -109,7 +109,7 @@ def _texts(found: ClusterContents) -> Markup | None:
         names, values = [term for term, _ in terms], [weight for _, weight in terms]
         words = f"Terms of cluster {cluster}: {', '.join(names)}."
         chart = bars(distinct(names), values, [f"{one:.3f}" for one in values], words) if terms else None
-        body = join([vega.drawing(chart) if chart else None, _examples(found, cluster)])
+        body = join([pieces.drawing(chart) if chart else None, _examples(found, cluster)])
         figures.append(one_cluster(found, cluster, body))
     return join([told, pieces.panels(figures)])
 
@@ -156,7 +156,7 @@ def _features(found: ClusterContents) -> Markup | None:
         shown = [f"{one.effect:+.2f}" for one in several]
         told_all = "; ".join(f"{name} {text}" for name, text in zip(names, shown, strict=True))
         words = f"Cluster {cluster} against all others, difference in standard deviations: {told_all}."
-        chart = vega.drawing(bars(names, [one.effect for one in several], shown, words))
+        chart = pieces.drawing(bars(names, [one.effect for one in several], shown, words))
         rows = [[name, one.inside, one.outside] for name, one in zip(names, several, strict=True)]
         means = pieces.sheet_table(Sheet(columns, rows), f"Means of cluster {cluster}", sortable=False)
         body = join([chart, tag("details", tag("summary", "Means"), means)])
@@ -180,7 +180,7 @@ def _classes(found: ClusterContents) -> Markup | None:
         f"{name}: {recall:.0%}" for name, recall in zip(classes, table.recalls, strict=False)
     )
     chart = matrix(counts.tolist(), classes, clusters, ("class", "cluster"), words)
-    drawing = vega.drawing(chart)
+    drawing = pieces.drawing(chart)
     return join([map(pieces.note, _matching(found)), drawing, _recalls(found)])
 
 

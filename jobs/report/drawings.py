@@ -15,7 +15,7 @@ from jobs.charts.look import distinct
 from jobs.health.curves import Curve
 from jobs.present import tables
 from jobs.present.leaderboard import shown
-from jobs.report import pieces, svg, vega
+from jobs.report import pieces, svg
 from jobs.report.contents import Contents, Key
 from jobs.report.markup import Markup, join, tag
 from jobs.report.svg import Scale
@@ -61,7 +61,7 @@ def front(board: Leaderboard, start: int) -> Markup | None:
     """The Pareto front of the first metric with each other one; `start` is as in `scatter.fronts`."""
     first = metric_name(next(iter(board.aims.metrics), ""))
     drawings = [
-        pieces.figure(first, f"by {metric_name(name)}", vega.drawing(chart))
+        pieces.figure(first, f"by {metric_name(name)}", pieces.drawing(chart))
         for name, chart in scatter.fronts(board, start).items()
     ]
     told = [pieces.note(one) for one in pareto.notes([entry.standing for entry in shown(board)], board.aims)]
@@ -85,15 +85,15 @@ def parameters(contents: Contents, board: Leaderboard, start: int) -> Markup | N
     )
     figures = [
         pieces.figure(one, "", drawing)
-        for one, drawing in zip(scatters, vega.together([*scatters.values()]), strict=True)
+        for one, drawing in zip(scatters, pieces.together([*scatters.values()]), strict=True)
     ]
-    return join([explained, vega.drawing(parallel.draw(board, start), least), pieces.panels(figures)])
+    return join([explained, pieces.drawing(parallel.draw(board, start), least), pieces.panels(figures)])
 
 
 def learning(contents: Contents, board: Leaderboard, start: int) -> Markup | None:
     """The mean curves of all configurations, and the seeds of the first ones."""
     overviews = [
-        pieces.figure(metric_name(name), _detail(name, board), vega.drawing(chart))
+        pieces.figure(metric_name(name), _detail(name, board), pieces.drawing(chart))
         for name, found in contents.curves.items()
         if any(key(entry) in found for entry in board.entries)
         for chart in [curves.draw(found, board, metric_name(name), start)]
@@ -121,7 +121,7 @@ def _seeds_of_first(contents: Contents, board: Leaderboard) -> Markup | None:
         pieces.figure(
             f"#{entry.rank}",
             describe(entry, board),
-            vega.drawing(curves.seeds(one, drawn[0], entry, metric_name(metric), bounds)),
+            pieces.drawing(curves.seeds(one, drawn[0], entry, metric_name(metric), bounds)),
         )
         for entry, one in zip(first, drawn, strict=True)
     ]
@@ -159,7 +159,7 @@ def seeds(contents: Contents, board: Leaderboard, start: int) -> Markup | None:
         "put nearly all samples into few clusters.",
         f" The first {strips.MOST} of {len(board.entries):,} configurations." if hidden > 0 else "",
     )
-    return join([explained, vega.drawing(strips.seeds(board, found, start))])
+    return join([explained, pieces.drawing(strips.seeds(board, found, start))])
 
 
 def choices(contents: Contents, starts: Mapping[str, int]) -> Markup | None:
@@ -168,7 +168,7 @@ def choices(contents: Contents, starts: Mapping[str, int]) -> Markup | None:
         pieces.figure(
             f"{f'{name}: ' if len(contents.first) > 1 else ''}{metric_name(board.metric)}",
             "by the consensus of label-free criteria",
-            vega.drawing(chart),
+            pieces.drawing(chart),
         )
         for name, board in contents.first
         if (chart := scatter.consensus(board, starts[name]))
@@ -193,7 +193,7 @@ def time(contents: Contents) -> Markup | None:
             pieces.note(
                 f"A bar for each trial, in a lane of its host: trials side by side ran at the same time.{more}"
             ),
-            vega.drawing(chart),
+            pieces.drawing(chart),
         ]
     return join([*parts, costs])
 
@@ -219,4 +219,4 @@ def _costs(contents: Contents, places: Mapping[Key, int]) -> Markup | None:
         "Wall time of all trials of a configuration. A trial holds one CPU unless its study gives it more. ",
         f"The {len(first)} of {len(hours):,} that took most." if len(hours) > len(first) else "",
     )
-    return join([tag("h3", "Time by configuration"), told, vega.drawing(chart)])
+    return join([tag("h3", "Time by configuration"), told, pieces.drawing(chart)])

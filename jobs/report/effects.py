@@ -13,7 +13,7 @@ from jobs.charts import effect, scatter
 from jobs.present.effect import differences_sheet, labels
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
-from jobs.report import pieces, svg, vega
+from jobs.report import pieces, svg
 from jobs.report.contents import Contents
 from jobs.report.markup import Markup, join, tag
 from jobs.report.svg import Scale
@@ -55,7 +55,7 @@ def _effect(one: Effect, name: str, places: Scale, contents: Contents) -> Markup
     if one.refusal:
         body = pieces.note(one.refusal)
     else:
-        drawing = vega.drawing(effect.draw(one)) if one.slices else _scatter(one, contents)
+        drawing = pieces.drawing(effect.draw(one)) if one.slices else _scatter(one, contents)
         body = tag("div", pieces.figure("", "", drawing), _differences(one, name, places), class_="pair")
     return join([tag("h3", name), body])
 
@@ -63,7 +63,7 @@ def _effect(one: Effect, name: str, places: Scale, contents: Contents) -> Markup
 def _scatter(one: Effect, contents: Contents) -> Markup:
     """The trials of each data set, for a parameter without matched pairs."""
     found = [
-        vega.drawing(scatter.by_parameters(board, contents.by_configuration, [one.key])[one.key])
+        pieces.drawing(scatter.by_parameters(board, contents.by_configuration, [one.key])[one.key])
         for _, board in contents.first
         if one.key in board.entries[0].params
     ]

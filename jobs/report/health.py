@@ -21,7 +21,7 @@ from jobs.present.health import (
 )
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
-from jobs.report import pieces, vega
+from jobs.report import pieces
 from jobs.report.contents import LISTED, Contents
 from jobs.report.markup import Markup, join, tag
 
@@ -93,7 +93,7 @@ def _courses(found: Mapping[str, Course]) -> Markup | None:
             continue
         words = f"The course of {title} over the epochs, of {', '.join(name for name, one in lines.items() if one)}."
         chart = courses(lines, _WORDS.get(title, title), words, log=log)
-        figures.append(pieces.figure(title, "", vega.drawing(chart)))
+        figures.append(pieces.figure(title, "", pieces.drawing(chart)))
     if not figures:
         return None
     told = pieces.note("The best trial, and some with codes, of each kind one.")
@@ -106,7 +106,7 @@ def _signals(contents: Contents) -> Markup | None:
     named = f" The diamond is #1, {describe(contents.board.entries[0], contents.board)}." if contents.board else ""
     first = {key(entry): entry.rank for _, board in contents.first for entry in board.entries}
     drawings = [
-        pieces.figure(name, "", vega.drawing(strips.signal(name, some, contents.board)))
+        pieces.figure(name, "", pieces.drawing(strips.signal(name, some, contents.board)))
         for name, values in contents.signals.items()
         if (some := {one: value for one, value in values.items() if one in first or not first})
     ]

@@ -14,7 +14,7 @@ from jobs.present.effect import labels
 from jobs.present.importance import contrasts_sheet, hidden_pairs, importance_sheet, shown
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
-from jobs.report import pieces, svg, vega
+from jobs.report import pieces, svg
 from jobs.report.markup import Markup, join, tag
 from jobs.report.svg import Scale
 
@@ -91,7 +91,7 @@ def _pair(found: Interaction) -> Markup:
     return tag(
         "div",
         tag("h3", title),
-        vega.drawing(heat.draw(found), least=_CELL * len(found.levels[1])),
+        pieces.drawing(heat.draw(found), least=_CELL * len(found.levels[1])),
         pieces.note(_dependence(found)),
         _contrasts(found),
     )

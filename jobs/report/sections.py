@@ -16,7 +16,7 @@ from jobs.charts.configurations import verdict
 from jobs.present.comparison import comparison_notes, comparison_sheets, is_shown
 from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text, shown
 from jobs.present.tables import Column
-from jobs.report import clusters, drawings, pieces, svg, vega
+from jobs.report import clusters, drawings, pieces, svg
 from jobs.report.cluster_contents import ClusterContents
 from jobs.report.contents import MOST, Contents
 from jobs.report.effects import effects
@@ -142,7 +142,7 @@ def _compared(found: Comparison | None) -> Markup | None:
             for i, row in enumerate(sheet.rows)
         ]
         parts += [pieces.note(title), pieces.sheet_table(Sheet(sheet.columns, rows), "Methods by data set")]
-    drawn = vega.drawing(heat.methods(found), least=_CELL * len(found.data))
+    drawn = pieces.drawing(heat.methods(found), least=_CELL * len(found.data))
     return join([*parts, drawn, *map(pieces.note, comparison_notes([found], "markdown"))])
 
 

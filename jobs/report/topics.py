@@ -9,7 +9,7 @@ from core.errors import counted
 from jobs.health.courses import Course
 from jobs.models.topic_tables import DOCUMENTS, documents_sheet, headline, notes, topics_sheet
 from jobs.models.topics import TrialTopics
-from jobs.report import pieces, vega
+from jobs.report import pieces
 from jobs.report.contents import Contents
 from jobs.report.markup import Markup, join, tag
 
@@ -63,7 +63,7 @@ def _courses(found: Mapping[str, Course]) -> Markup | None:
     for title, names in _drawn(found).items():
         lines = {trial: {name: one.get(name) for name in names if one.get(name)} for trial, one in found.items()}
         words = f"The course of {title} over the epochs, of {counted(sum(map(bool, lines.values())), 'trial')}."
-        figures.append(pieces.figure(title, "", vega.drawing(courses(lines, title, words))))
+        figures.append(pieces.figure(title, "", pieces.drawing(courses(lines, title, words))))
     if not figures:
         return None
     told = pieces.note(

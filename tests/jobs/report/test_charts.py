@@ -16,7 +16,7 @@ from jobs.charts.figure import figure
 from jobs.charts.matrix import matrix
 from jobs.charts.page import scripts
 from jobs.charts.points import points
-from jobs.report import html, plots, vega
+from jobs.report import html, pieces, plots
 from jobs.report.contents import gather
 from jobs.report.markup import join
 from jobs.report.plots import PLOTS
@@ -39,7 +39,7 @@ EVIL = [
 
 
 def page(charts):
-    body = join(vega.drawing(one) for one in charts)
+    body = join(pieces.drawing(one) for one in charts)
     return html.document(EVIL[0], "test", EVIL[1], [Section("a", EVIL[2], body)], "Made by a test.")
 
 
