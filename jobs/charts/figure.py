@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import vl_convert
 
-from jobs.charts.look import shown
+from jobs.charts.paper import on_paper
 from jobs.present.visible import visible
 
 _VERSION = "6.4"
@@ -22,25 +21,6 @@ _MARK = 80
 _GAP = 14
 _RESOLUTION = 300
 """Dots of a PNG per inch."""
-_PRINT = {
-    "ink": "#000000",
-    "soft": "#555555",
-    "faint": "#e6e6e6",
-    "card": "#ffffff",
-    "best": "#0072b2",
-    "tied": "#d55e00",
-    "square": "#009e73",
-    "triangle": "#cc79a7",
-    "group-0": "#0072b2",
-    "group-1": "#d55e00",
-    "group-2": "#009e73",
-    "group-3": "#cc79a7",
-    "group-4": "#e69f00",
-    "group-5": "#56b4e9",
-    "group-6": "#000000",
-    "group-7": "#777777",
-}
-"""The colours of the style sheet on paper: those of Okabe and Ito, which the colour-blind can tell apart."""
 _SIZE = re.compile(r'<svg[^>]*?width="([\d.]+)" height="([\d.]+)"')
 
 
@@ -63,10 +43,8 @@ def figure(charts: Sequence[Mapping[str, Any]], suffix: str, inches: float) -> b
 
 
 def _on_paper(chart: Mapping[str, Any], inches: float) -> dict[str, Any]:
-    text = re.sub(r"var\(--([\w-]+)\)", lambda found: _PRINT[found[1]], json.dumps(shown(chart), allow_nan=False))
-    found: dict[str, Any] = json.loads(text)
     width = round(inches * _INCH)
-    found |= {"width": width, "background": "white"}
+    found = on_paper(chart, width)
     if inches < _NARROW:
         found["config"]["legend"] |= {"columns": 1, "labelLimit": width - _MARK}
         found["config"]["axis"]["labelLimit"] = round(0.42 * width)
@@ -80,9 +58,18 @@ def _stacked(panels: Sequence[str], unit: float) -> str:
     parts = [f'<rect width="{width:g}" height="{height:g}" fill="white"/>']
     below = 0.0
     for place, (panel, size) in enumerate(zip(panels, sizes, strict=True)):
-        own = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>p{place}-", panel)
-        parts.append(f'<g transform="translate(0,{below:g})">{own}</g>')
+        parts.append(f'<g transform="translate(0,{below:g})">{_renamed(panel, f"p{place}-")}</g>')
         below += size[1] + _GAP
     name = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     sides = f'width="{width * unit:g}" height="{height * unit:g}" viewBox="0 0 {width:g} {height:g}"'
     return f"<svg {name} {sides}>{''.join(parts)}</svg>"
+
+
+def _renamed(panel: str, start: str) -> str:
+    """A picture whose parts are named in their order, as the renderer counts over all that it ever drew."""
+    numbers: dict[str, int] = {}
+
+    def name(found: re.Match[str]) -> str:
+        return f"{found[1]}{start}{numbers.setdefault(found[2], len(numbers))}"
+
+    return re.sub(r'( id="|url\(#|href="#)([\w-]+)', name, panel)

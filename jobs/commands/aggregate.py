@@ -178,8 +178,8 @@ def _ranked_text(
 ) -> str:
     from jobs.conclusions.ranking import ranked
 
-    boards, compared, loaded = ranked(paths, where, studies, wanted, all_metrics=form.part == "methods")
-    told = _shown(boards, compared, form, _names_of(form, loaded))
+    found = ranked(paths, where, studies, wanted, all_metrics=form.part == "methods")
+    told = _shown(found.boards, found.compared, form, _names_of(form, found.loaded))
     return told + _noted(paths, studies, form.fmt) if form.verbose else told
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from jobs.conclusions.frames import Frame, framed, of_sheet
+from jobs.conclusions.shown import chart_of
 from jobs.present.effect import paragraphs
 from jobs.present.leaderboard import Sheet
 from jobs.present.output import width
@@ -15,6 +16,8 @@ from jobs.present.tables import Column
 from jobs.present.visible import visible
 
 if TYPE_CHECKING:
+    import altair as alt
+
     from jobs.models.assignments import KeptClusters
     from jobs.models.choice import ChosenTrial
     from jobs.report.cluster_contents import ClusterContents
@@ -63,6 +66,19 @@ class Clusters:
             raise UserError(f"There is no table {part!r}: write one of {', '.join([SAMPLES, *makers])}.")
         names, *rows = makers[part]
         return framed(of_sheet(Sheet([Column(str(name)) for name in names], [list(row) for row in rows])), frame)
+
+    def chart(self, part: str = "") -> alt.TopLevelMixin:
+        """The map of the samples as Altair's own chart: by `cluster`, or, with labels, by `class`.
+
+        Raises:
+            UserError: There is no such chart, or the data are not where the study says.
+        """
+        from jobs.report import cluster_map
+
+        if self.contents.map is None:
+            raise UserError("There is no map: " + " ".join(self.contents.notes))
+        charts = cluster_map.charts(self.contents)
+        return chart_of({name: lambda one=one: one for name, one in charts.items()}, part)
 
     def __repr__(self) -> str:
         return visible(self._words("table", width())).rstrip("\n")

@@ -3,23 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from jobs.conclusions.frames import of_sheet
-from jobs.conclusions.shown import Shown
+from jobs.conclusions.shown import Drawn
 from jobs.present import comparison as present
 from jobs.present import inputs
 from jobs.present.effect import paragraphs
-from jobs.present.leaderboard import board_sheet, settings_text, sign_notes
+from jobs.present.leaderboard import board_sheet, sign_notes
 
 if TYPE_CHECKING:
     from jobs.analysis.comparison import Boards, Comparison
+    from jobs.analysis.leaderboard import Leaderboard
     from jobs.results.reader import Loaded
 
 
-class Ranked(NamedTuple):
-    """The leaderboard of each data set, the comparison of methods by each metric, and the rows that they are of."""
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """Configurations ranked.
+
+    Attributes:
+        boards: The leaderboard of each data set, by its name.
+        compared: Methods or configurations compared over the data sets, by each metric.
+        loaded: The rows that were read for it.
+    """
 
     boards: Boards
     compared: Sequence[Comparison]
@@ -33,7 +42,7 @@ def ranked(
     wanted: tuple[str | None, str | None],
     *,
     all_metrics: bool = False,
-) -> Ranked:
+) -> Ranking:
     """The leaderboard of each data set by the first metric, and the comparison of methods by each metric.
 
     Args:
@@ -70,7 +79,7 @@ def ranked(
     if first == SECONDS:
         raise UserError(f"{SECONDS}, a trial's time, does not rank: begin with a score, as --metric nmi,{SECONDS}.")
     boards = leaderboards(table, first, modes[first], aims)
-    return Ranked(boards, [*comparisons(table, boards, {name: modes[name] for name in others})], loaded)
+    return Ranking(boards, comparisons(table, boards, {name: modes[name] for name in others}), loaded)
 
 
 def _names(metric: str | None) -> list[str | None]:
@@ -83,9 +92,9 @@ def _names(metric: str | None) -> list[str | None]:
     return [*names]
 
 
-def shown(found: Ranked) -> Shown[Ranked]:
+def shown(found: Ranking) -> Drawn[Ranking]:
     """The leaderboards and comparisons as an object, whose tables are `leaderboard` and, over data sets, `methods`."""
-    boards, compared, _ = found
+    boards, compared = found.boards, found.compared
     sheets = {"leaderboard": lambda: of_sheet(present.leaderboard_rows(boards, "csv"))}
     if present.is_shown(compared):
         sheets["methods"] = lambda: of_sheet(present.comparison_rows(compared))
@@ -94,9 +103,14 @@ def shown(found: Ranked) -> Shown[Ranked]:
         if fmt == "table" or len(boards) > 1:
             return present.text(boards, compared, fmt, width)
         board = boards[0][1]
-        settings = settings_text(board)
-        blocks = [f"The same in all: {settings}".replace("all: in all", "all")] if settings else []
-        blocks += [board_sheet(board, fmt).render(fmt), *sign_notes(board, has_bold=True), *board.notes]
+        blocks = [board_sheet(board, fmt).render(fmt), *sign_notes(board, has_bold=True), *board.notes]
         return paragraphs([*blocks, *present.comparison_blocks(compared, fmt)], fmt, None)
 
-    return Shown(found, words, sheets)
+    def draw(board: Leaderboard) -> dict[str, Any]:
+        from jobs.charts import leaderboard
+
+        return leaderboard.draw(board)
+
+    alone = len(boards) == 1
+    charts = {"leaderboard" if alone else name: lambda board=board: draw(board) for name, board in boards}
+    return Drawn(found, words, sheets, charts)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
 from jobs.conclusions.frames import Frame, framed, of_sheet
-from jobs.conclusions.shown import Shown
+from jobs.conclusions.shown import Drawn, Shown
 from jobs.present import inputs
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from jobs.analysis.interaction import Interaction
     from jobs.conclusions.clusters import Clusters
     from jobs.conclusions.proposal import NextStudy
-    from jobs.conclusions.ranking import Ranked
+    from jobs.conclusions.ranking import Ranking
     from jobs.present.health import JudgedTrials
 
 _SLICES = 3
@@ -78,7 +78,7 @@ class Results:
         loaded = inputs.rows(self.paths, where=self.where, studies=self.studies, history=history)
         return framed(loaded.table, frame)
 
-    def leaderboard(self, metric: str | None = None, mode: str | None = None) -> Shown[Ranked]:
+    def leaderboard(self, metric: str | None = None, mode: str | None = None) -> Drawn[Ranking]:
         """The configurations by their mean over seeds, as `conclus aggregate` ranks them.
 
         Its tables are `leaderboard` and, over several data sets or metrics, `methods`.
@@ -103,7 +103,7 @@ class Results:
 
         return ranking.shown(ranking.ranked(self.paths, self.where, self.studies, (metric, mode)))
 
-    def effect(self, parameter: str, metric: str | None = None, mode: str | None = None) -> Shown[Effect]:
+    def effect(self, parameter: str, metric: str | None = None, mode: str | None = None) -> Drawn[Effect]:
         """The effect of one parameter, from trials that are equal in everything else, as `conclus effect` shows it.
 
         Its tables are `differences`, `values` and `slices`.
@@ -136,9 +136,18 @@ class Results:
         def words(fmt: str, width: int | None) -> str:
             return effect_text(found, fmt, width, _SLICES)
 
-        return Shown(found, words, {part: lambda part=part: of_sheet(machine_sheet(found, part)) for part in TABLES})
+        def draw(kind: str) -> dict[str, Any]:
+            from jobs.charts import effect
 
-    def importance(self, metric: str | None = None) -> Shown[Importance]:
+            if found.refusal:
+                raise UserError(found.refusal)
+            return effect.draw(found) if kind == "values" else effect.differences(found)
+
+        sheets = {part: lambda part=part: of_sheet(machine_sheet(found, part)) for part in TABLES}
+        charts = {kind: lambda kind=kind: draw(kind) for kind in ("values", "differences")}
+        return Drawn(found, words, sheets, charts)
+
+    def importance(self, metric: str | None = None) -> Drawn[Importance]:
         """Which parameters matter, and how much is luck, as `conclus importance` shows it; its table is `shares`.
 
         Args:
@@ -162,9 +171,14 @@ class Results:
         def words(fmt: str, width: int | None) -> str:
             return importance_text(found, fmt, width)
 
-        return Shown(found, words, {"shares": lambda: of_sheet(importance_rows(found))})
+        def draw() -> dict[str, Any]:
+            from jobs.charts import importance
 
-    def interaction(self, first: str, second: str, metric: str | None = None) -> Shown[Interaction]:
+            return importance.draw(found)
+
+        return Drawn(found, words, {"shares": lambda: of_sheet(importance_rows(found))}, {"shares": draw})
+
+    def interaction(self, first: str, second: str, metric: str | None = None) -> Drawn[Interaction]:
         """Whether the effect of one parameter depends on another, as `conclus interaction` shows it.
 
         Its table is `cells`.
@@ -187,7 +201,14 @@ class Results:
         def words(fmt: str, width: int | None) -> str:
             return interaction_text(found, fmt, width)
 
-        return Shown(found, words, {"cells": lambda: of_sheet(interaction_rows(found))})
+        def draw() -> dict[str, Any]:
+            from jobs.charts import heat
+
+            if found.refusal:
+                raise UserError(found.refusal)
+            return heat.draw(found)
+
+        return Drawn(found, words, {"cells": lambda: of_sheet(interaction_rows(found))}, {"cells": draw})
 
     def next(self, metric: str | None = None, mode: str | None = None, *, margin: float = 0.01) -> NextStudy:
         """The next study that the results propose, as `conclus next` does; `.write("next.yaml")` writes it.
@@ -254,10 +275,10 @@ class Results:
         return Clusters(found, found.clusters())
 
     def report(self, out: str | Path = "report.html", metric: str | None = None, mode: str | None = None) -> Path:
-        """Writes the page of `conclus report`, and returns its path.
+        """Writes the page of `conclus report`, and returns its path; tables for papers are `conclus report --out …`.
 
         Args:
-            out: The file: .html for a page, .md or .tex for a table for a paper.
+            out: The file, which ends in .html.
             metric: What ranks; by default the study's own.
             mode: `max` or `min`; by default what is better of the metric.
 
@@ -265,21 +286,18 @@ class Results:
             UserError: The file ends in something else, or there are no results with the metric.
         """
         from jobs.present.output import made, warn
-        from jobs.report import html, paper
+        from jobs.report import html
         from jobs.report.contents import gather
         from jobs.results.storage import put
 
         out = Path(out)
-        kinds = {".html": "html", ".md": "markdown", ".tex": "latex"}
-        if out.suffix not in kinds:
-            raise UserError(f"{str(out)!r} should end in one of {', '.join(kinds)}.")
+        if out.suffix != ".html":
+            raise UserError(f"{str(out)!r} should end in .html; `conclus report` writes tables for papers.")
         chosen = inputs.chosen_metric(self.paths, self.studies, metric, mode)
         aims = inputs.chosen_aims(self.paths, self.studies)
-        is_page = out.suffix == ".html"
-        found = gather(self.paths, *chosen, aims=aims, where=self.where, studies=self.studies, drawn=is_page)
+        found = gather(self.paths, *chosen, aims=aims, where=self.where, studies=self.studies)
         warn([*found.notes, *found.skipped])
-        text = html.page(found, made()) if is_page else paper.PAPERS[kinds[out.suffix]](found)
-        put(out, text.encode())
+        put(out, html.page(found, made()).encode())
         return out
 
     def _one_path(self) -> str:

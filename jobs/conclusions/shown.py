@@ -1,4 +1,4 @@
-"""One conclusion as an object: the words that its command prints, HTML for notebooks, and its tables."""
+"""One conclusion as an object: the words that its command prints, HTML for notebooks, its tables and its charts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jobs.present.output import width
 from jobs.present.visible import visible
 
 if TYPE_CHECKING:
+    import altair as alt
     import pyarrow as pa
 
 Found = TypeVar("Found")
@@ -53,3 +54,37 @@ class Shown(Generic[Found]):
     def _repr_html_(self) -> str:
         """What a notebook shows."""
         return self.words("html", None)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Drawn(Shown[Found]):
+    """A conclusion that has charts, too, the same as `conclus plot` and `conclus report` draw.
+
+    Attributes:
+        charts: By name what declares each chart, as Vega-Lite.
+    """
+
+    charts: Mapping[str, Callable[[], Mapping[str, Any]]]
+
+    def chart(self, part: str = "") -> alt.TopLevelMixin:
+        """One of its charts as Altair's own, which a notebook draws and `.save("chart.html")` writes.
+
+        Args:
+            part: The name of the chart, one of `charts`; by default the first.
+
+        Raises:
+            UserError: There is no such chart, or nothing to draw.
+        """
+        return chart_of(self.charts, part)
+
+
+def chart_of(charts: Mapping[str, Callable[[], Mapping[str, Any]]], part: str) -> alt.TopLevelMixin:
+    """The chart of this name, or the first; see `Drawn.chart`."""
+    from jobs.charts.paper import chart
+
+    if not charts:
+        raise UserError("There is nothing to draw.")
+    part = part or next(iter(charts))
+    if part not in charts:
+        raise UserError(f"There is no chart {part!r}: write one of {', '.join(charts)}.")
+    return chart(charts[part]())

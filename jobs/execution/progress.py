@@ -28,7 +28,7 @@ PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.2
 _PLAIN_WIDTH = 80
 _REST = 20
-_BETWEEN = " · "
+BETWEEN = " · "
 _CLEAR, _CLEAR_ABOVE = "\r\x1b[K", "\x1b[1A\x1b[K"
 
 
@@ -286,8 +286,8 @@ def _wrapped(parts: list[str], width: int) -> list[str]:
     """The parts on as few lines as their width allows; a part is broken only where it is longer than a line."""
     lines: list[str] = []
     for part in parts:
-        if lines and len(lines[-1]) + len(_BETWEEN) + len(part) <= width:
-            lines[-1] += f"{_BETWEEN}{part}"
+        if lines and len(lines[-1]) + len(BETWEEN) + len(part) <= width:
+            lines[-1] += f"{BETWEEN}{part}"
         else:
             indent = "  " if lines else ""
             lines += textwrap.wrap(part, max(20, width), initial_indent=indent, subsequent_indent="    ")

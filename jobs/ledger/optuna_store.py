@@ -168,7 +168,7 @@ def _external(value: Any, distribution: Any) -> Any:
     choices = said.get("attributes", {}).get("choices")
     if isinstance(choices, list):
         return choices[int(value)] if 0 <= int(value) < len(choices) else None
-    return int(value) if "Int" in str(said.get("name")) else value
+    return value
 
 
 def _seconds(text: str | None) -> float | None:

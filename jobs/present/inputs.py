@@ -22,12 +22,14 @@ def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
     Raises:
         UserError: There are no rows, or one of the wanted studies is missing.
     """
+    from jobs.present.bar import preparing
     from jobs.results.layout import folders_of
     from jobs.results.reader import load
 
     if studies := wanted.get("studies"):
         folders_of([paths] if isinstance(paths, str) else paths, studies)
-    loaded = load(paths, **wanted)
+    with preparing():
+        loaded = load(paths, **wanted)
     warn([*loaded.notes, *loaded.skipped])
     return loaded.need_rows()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from core.data.dataset import UNLABELLED
 from jobs.report import pieces, vega
 from jobs.report.cluster_contents import ClusterContents
@@ -12,11 +14,19 @@ _UNLABELLED = "unlabelled"
 
 def sample_map(found: ClusterContents) -> Markup | None:
     """Samples on a plane, drawn by cluster and, with labels, by class; None without samples."""
+    if found.map is None:
+        return None
+    figures = [pieces.figure(f"By {name}", "", vega.drawing(one)) for name, one in charts(found).items()]
+    return join([pieces.note(_how(found)), tag("div", figures, class_="maps")])
+
+
+def charts(found: ClusterContents) -> dict[str, dict[str, Any]]:
+    """The samples on a plane by `cluster` and, with labels, by `class`, as Vega-Lite; none without samples."""
     from jobs.charts.points import points
 
     table, labels = found.map, found.labels()
     if table is None:
-        return None
+        return {}
     rows = table.rows.tolist()
     clusters = found.clusters.kept.table["cluster"].take(table.rows).to_pylist()
     ids = [str(one) for one in found.clusters.kept.table["id"].take(table.rows).to_pylist()]
@@ -34,20 +44,18 @@ def sample_map(found: ClusterContents) -> Markup | None:
         titles=(*titles, "cluster"),
         words=f"{len(rows):,} samples on a plane, by cluster.",
     )
-    figures = [pieces.figure("By cluster", "", vega.drawing(by_cluster))]
-    notes = [_how(found)]
-    if classes is not None:
-        by_class = points(
-            places,
-            classes,
-            signs=_class_signs(found, set(classes)),
-            told={**told, "cluster": [str(one) for one in clusters]},
-            titles=(*titles, "class"),
-            words=f"The same {len(rows):,} samples, by class.",
-            below=_UNLABELLED,
-        )
-        figures.append(pieces.figure("By class", "", vega.drawing(by_class)))
-    return join([map(pieces.note, notes), tag("div", figures, class_="maps")])
+    if classes is None:
+        return {"cluster": by_cluster}
+    by_class = points(
+        places,
+        classes,
+        signs=_class_signs(found, set(classes)),
+        told={**told, "cluster": [str(one) for one in clusters]},
+        titles=(*titles, "class"),
+        words=f"The same {len(rows):,} samples, by class.",
+        below=_UNLABELLED,
+    )
+    return {"cluster": by_cluster, "class": by_class}
 
 
 def _class_signs(found: ClusterContents, there: set[str]) -> dict[str, int]:

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from core.told import told
 from jobs.results import peek, storage
 from jobs.results.file_rows import HISTORY_COLUMN, PROTOCOL_COLUMN, Columns, FileRows, read_file
 from jobs.results.header import FINISHED, preference
@@ -188,8 +189,12 @@ class _Reading:
         new = [one for one in files if str(one[0]) not in self._known]
         threads = REQUESTS if any(isinstance(file, Remote) for file, _ in new) else _THREADS
         with ThreadPoolExecutor(threads) as pool:
-            gone = [len(batch) - self._add(batch, list(pool.map(self._file, batch))) for batch in _batches(new)]
-        return not any(gone)
+            gone = done = 0
+            for batch in _batches(new):
+                gone += len(batch) - self._add(batch, list(pool.map(self._file, batch)))
+                done += len(batch)
+                told("reading files of results", done, len(new))
+        return not gone
 
     def rows(self) -> pa.Table:
         """All rows; it can be asked once, and nothing but what it returns holds them then."""

@@ -58,6 +58,7 @@ def test_results_are_read(folder):
     assert "results in results-wine of wine" in texts
     assert "['differences', 'values', 'slices']" in texts
     assert "luck (the seed)" in html
+    assert html.count("vegaEmbed(") >= 2
     assert (folder / "wine.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 

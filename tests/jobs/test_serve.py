@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from core.told import watched
 from jobs.health.status import columns, standing
 from jobs.live.courses import Behind, running
 from jobs.live.rows import Rows
@@ -333,3 +334,13 @@ def test_ctrl_c_ends_it(store, serving):
     time.sleep(0.5)
     server.process.send_signal(signal.SIGINT)
     assert server.process.wait(30) == 130
+
+
+def test_reading_and_moving_many_rows_is_told(store):
+    for number in range(3):
+        attempt(store, number, "ok")
+    heard = []
+    with watched(lambda *one: heard.append(one)):
+        compact.compact(str(store))
+    assert ("reading files of results", 3, 3) in heard
+    assert heard[-1] == ("moving rows to few files", 3, 3)

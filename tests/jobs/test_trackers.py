@@ -384,12 +384,12 @@ def test_a_damaged_offline_file_is_read_up_to_its_damage(wandb_run, tmp_path_fac
     at = data.draw(st.integers(7, len(content) - 1))
     damaged = tmp_path_factory.mktemp("damaged") / "run-abc.wandb"
     damaged.write_bytes(content[:at] + bytes([content[at] ^ data.draw(st.integers(1, 255))]) + content[at + 1 :])
-    steps = [step for step, _ in wandb_file.read(damaged).history]
-    assert steps == list(range(1, len(steps) + 1))
+    whole = wandb_file.read(wandb_run).history
+    found = wandb_file.read(damaged).history
+    assert found == whole[: len(found)]
     damaged.write_bytes(content[:at])
-    steps = [step for step, _ in wandb_file.read(damaged).history]
-    assert steps == list(range(1, len(steps) + 1))
-    assert len(steps) < 400
+    found = wandb_file.read(damaged).history
+    assert found == whole[: len(found)]
 
 
 def test_another_file_is_refused(tmp_path):

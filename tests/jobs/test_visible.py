@@ -118,6 +118,8 @@ def test_no_object_of_python_shows_what_a_terminal_or_a_notebook_would_obey(host
         assert not RAW.search(shown._repr_html_())
         assert {*re.findall(r"</?([^ >]+)", shown._repr_html_())} <= {"table", "tr", "th", "td", "p", "b"}
         assert "&lt;b&gt;" in shown._repr_html_()
+    for part in getattr(shown, "charts", ()):
+        assert not RAW.search(json.dumps(shown.chart(part).to_dict(), ensure_ascii=False).replace("\\n", ""))
 
 
 def test_even_a_terminal_that_knows_ascii_alone_gets_nothing_raw(root, hostile):

@@ -136,8 +136,8 @@ def test_a_figure_has_the_width_of_a_column_and_letters_of_7_points(results, tmp
     assert min(sizes) * 72 / 96 >= 7
     box = re.search(rb"/MediaBox ?\[0 0 ([\d.]+) ([\d.]+)\]", (tmp_path / "x.pdf").read_bytes())
     assert 3.25 * 72 <= float(box[1]) <= 3.35 * 72
-    picture = Image.open(tmp_path / "x.png")
-    assert picture.width / picture.info["dpi"][0] == pytest.approx(3.3, abs=0.02)
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.width / picture.info["dpi"][0] == pytest.approx(3.3, abs=0.02)
 
 
 def test_the_figure_is_the_chart_of_the_page(results, tmp_path, command):
