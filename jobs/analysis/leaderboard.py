@@ -16,6 +16,7 @@ from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, havi
 from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Standing
 from jobs.analysis.scores import (
     CONSENSUS,
+    EVERY_EPOCH,
     FOUND_COLUMN,
     SECONDARY,
     RescaledError,
@@ -137,15 +138,10 @@ class _Cell:
 
 def wanted_columns(metric: str, aims: Aims = NO_AIMS, *, alone: bool = False) -> list[str]:
     """The columns that a leaderboard reads: reading fewer is faster; with `alone`, no scores but the ranking one."""
-    names = [f"{PARAM}*", metric, f"metric.{metric}", f"health.{metric}", "reason", "data_hash", samples.CONTINUED]
+    own = [f"{PARAM}*", metric, f"metric.{metric}", f"health.{metric}", "reason", "data_hash", samples.CONTINUED]
     others = () if alone else (*(f"{of_epoch(metric)}{name}" for name in SECONDARY), FOUND_COLUMN)
-    return [
-        *names,
-        *others,
-        *apart.COLUMNS,
-        *(() if alone and metric != CONSENSUS else selection.COLUMNS),
-        *aims.columns,
-    ]
+    ranks = () if alone and metric != CONSENSUS else selection.COLUMNS
+    return [*own, *others, *apart.COLUMNS, *ranks, *aims.columns]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -> Leaderboard:
@@ -211,8 +207,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
         *told,
     ]
     set_apart, infeasible = (tuple(_entries(some, column, mode)) for some in (elsewhere, broken))
-    told = tuple(notes)
-    return Leaderboard(column, mode, constant, tuple(entries), told, set_apart, of_some, best, infeasible, aims)
+    return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart, of_some, best, infeasible, aims)
 
 
 def by_seed(
@@ -278,8 +273,7 @@ def _finite(column: Sequence[float | None], rows: Sequence[int]) -> list[float]:
 
 
 def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | None]]:
-    sources = {name: f"{of_epoch(column)}{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
-    sources[metric_name(FOUND_COLUMN)] = FOUND_COLUMN
+    sources = {name: f"{of_epoch(column)}{name}" for name in SECONDARY} | EVERY_EPOCH
     there = set(table.column_names) - {column}
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 

@@ -44,6 +44,8 @@ SECONDARY = (
     *("cosine_similarity", "recall_at_1", "recall_at_10", "mrr"),
 )
 """Metrics shown beside the ranking metric, the most informative first."""
+EVERY_EPOCH = {CONSENSUS: f"health.{CONSENSUS}", N_CLUSTERS_FOUND: FOUND_COLUMN}
+"""The columns of what is beside it whichever epoch's values rank."""
 
 
 def metric_column(columns: Iterable[str], metric: str) -> str:

@@ -15,7 +15,7 @@ from jobs.present.output import deliver, made, warn
 
 if TYPE_CHECKING:
     from jobs.health.status_page import Words
-    from jobs.report.paper_tables import Look
+    from jobs.report.paper import Look
     from jobs.results.storage import Place
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
@@ -90,7 +90,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     if percent and fmt != "latex":
         raise UserError("--percent is for LaTeX: add --format latex, or name a file that ends in .tex with --out.")
     from jobs.present.names import read_labels
-    from jobs.report.paper_tables import Look
+    from jobs.report.paper import Look
 
     deliver(_text(paths, where, studies, fmt, (metric, mode), Look(read_labels(labels), percent)), out)
 
