@@ -18,7 +18,6 @@ from jobs.execution import dispatch, tracked
 from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
 from jobs.execution.gathering import Gatherer
-from jobs.execution.notices import Notices
 from jobs.execution.stored import advanced_since, begun, card_hours, epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, this_machine_for, worker_count
 from jobs.models import states
@@ -28,6 +27,7 @@ from jobs.planning.data_check import check_data
 from jobs.planning.known import known
 from jobs.planning.plan import Plan, PlannedTrial
 from jobs.present.bar import preparing
+from jobs.present.notices import Notices
 from jobs.results import stops, storage
 from jobs.results.layout import QUEUE, existing, study_folder, trial_files
 from jobs.results.lock import exclusive
@@ -307,7 +307,8 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End, notices: N
             end.hopeless, end.saved = end.hopeless + 1, end.saved + saved
         breaker.hear(event)
         gatherer.hear(event)
-        notices.hear(event)
+        if event.kind == "finished":
+            notices.ended(event.key, event.data)
         on_event(event)
 
     from jobs.results.writer import new_attempt_id  # pyarrow is slow to import: a plan does without it

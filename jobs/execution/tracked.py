@@ -194,4 +194,5 @@ def check(names: Sequence[str]) -> None:
     for name in names:
         package = plugins.constant(KIND, name, "needs", "")
         if package and find_spec(package) is None:
-            raise UserError(f"track: {name}: {package} is not installed: uv sync --extra {name} --inexact")
+            how = plugins.constant(KIND, name, "install", "install it")
+            raise UserError(f"track: {name}: {package} is not installed: {how}")

@@ -1,4 +1,4 @@
-"""TensorBoard's event files in the study's results: `tensorboard --logdir results/study=NAME/_trackers`.
+"""TensorBoard's event files, in `_trackers/tensorboard` of the study's results.
 
 Metrics are scalars by epoch, signals of health lie under `health`, and parameters are in the HParams tab once a trial
 has ended. A trial that goes on hides what an earlier attempt wrote of later epochs, as TensorBoard itself does it.
@@ -26,6 +26,7 @@ class Tracker:
     """
 
     needs = "tensorboardX"
+    install = "uv sync --extra tensorboard --inexact"
 
     def __init__(self, run: Run) -> None:
         from tensorboardX import SummaryWriter

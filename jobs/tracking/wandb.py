@@ -28,6 +28,7 @@ class Tracker:
     """
 
     needs = "wandb"
+    install = "uv sync --extra wandb --inexact"
 
     def __init__(self, run: Run) -> None:
         import wandb

@@ -5,7 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 
 PACKAGES = ("jobs", "core", "cluster", "losses")
-PLUG_INS = {"Loss", "Method", "Encoder", "Views"}
+PLUG_INS = {"Loss", "Method", "Encoder", "Views", "Tracker"}
 """A plug-in is a file: the class in it has the name of its kind; see docs/plug-ins.md."""
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from jobs.execution.notices import WEBHOOK
+from jobs.present.notices import WEBHOOK
 from jobs.study import study
 
 TEXT = """study: s
@@ -87,7 +87,7 @@ def test_a_study_that_is_done_is_told_once_and_no_more_when_nothing_is_left(run,
 
 
 def test_what_is_not_asked_for_is_not_told(run, webhook):
-    run(f"{TEXT}notify: {{webhook: '{webhook.address}', on: [paused]}}\n")
+    assert run(f"{TEXT}notify: {{webhook: '{webhook.address}', on: [paused]}}\n")[0] == 0
     assert webhook.heard == []
 
 

@@ -12,10 +12,10 @@ import shlex
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
-from cluster.executor import Event
 from core.errors import counted
 from jobs.present.output import remark
 from jobs.study.sections import Notify, Occasion
@@ -45,13 +45,18 @@ class Notices:
         self._codes: set[str] = set()
         self._failed = False
 
-    def hear(self, event: Event) -> None:
-        """Tells of the first trial in which each code of `BROKEN` is found."""
-        said = f"{event.data.get('verdict', '')}; {event.data.get('reason', '')}"
+    def ended(self, trial_key: str, data: Mapping[str, Any]) -> None:
+        """Tells of the first trial in which each code of `BROKEN` is found.
+
+        Args:
+            trial_key: a trial that has ended.
+            data: its `verdict` and the `reason` of its row, where there are any.
+        """
+        said = f"{data.get('verdict', '')}; {data.get('reason', '')}"
         new = {*re.findall(r"\b[A-Z_]+\b", said)}.intersection(BROKEN) - self._codes
-        if event.kind == "finished" and new:
+        if new:
             self._codes |= new
-            self._tell("diverged", f"trial {event.key}: {', '.join(sorted(new))}")
+            self._tell("diverged", f"trial {trial_key}: {', '.join(sorted(new))}")
 
     def end(self, *, done: int, failed: int, missing: int, why: str) -> None:
         """Tells how the run ended, and waits until all notices are sent.
