@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ GROUPS = {
         "run": "Run the missing trials; show the leaderboard.",
         "status": "Show the state of studies: done, failed, best, time left.",
         "watch": "Show the state of studies until they are done.",
+        "serve": "Show the report as a live page in a browser.",
         "logs": "Show the output of a study's job, and why trials failed.",
         "stop": "Stop the study that is running.",
         "resume": "Run the missing trials of an interrupted study.",
@@ -104,6 +106,33 @@ GROUPS = {
     },
 }
 """The commands in the order of `conclus --help`, each in one line of at most 80 columns."""
+
+
+class Help(click.HelpFormatter):
+    """Breaks no line at a hyphen: `--seeds-at-most` is one word."""
+
+    def write_text(self, text: str) -> None:
+        """A paragraph."""
+        super().write_text(_unbroken(text))
+
+    def write_dl(self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Names and what they mean."""
+        super().write_dl([(_unbroken(name), _unbroken(text)) for name, text in rows], col_max, col_spacing)
+
+    def getvalue(self) -> str:
+        """All that was written."""
+        return super().getvalue().replace(_HYPHEN, "-")
+
+
+_HYPHEN = "\u2011"
+"""A hyphen at which no line is broken."""
+
+
+def _unbroken(text: str) -> str:
+    return text.replace("-", _HYPHEN)
+
+
+click.Context.formatter_class = Help
 
 
 class Commands(click.Group):

@@ -25,7 +25,7 @@ from benchmarks.rows import KEPT_IN
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 QUICK = ("startup", "overhead", "aggregate", "evaluation", "retrieval", "health", "topic_scores")
-SCRIPTS = (*QUICK, "conclusions", "speed", "cluster_counts", "growth", "quality")
+SCRIPTS = (*QUICK, "conclusions", "live", "speed", "cluster_counts", "growth", "quality")
 
 Row = dict[str, str]
 """Column to cell."""

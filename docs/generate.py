@@ -81,7 +81,7 @@ def _below(context: click.Context) -> Iterator[click.Context]:
 def plug_ins() -> str:
     """Every plug-in of each kind: what it is, and its options."""
     parts = [f"# Plug-ins\n\n{NOTE}\nWhat a study file may name, and the options of each.\n"]
-    for kind in ("methods", "encoders", "views", "losses", "datasets"):
+    for kind in ("methods", "encoders", "views", "losses", "datasets", "trackers"):
         parts.append(f"## {kind.capitalize()}\n")
         for name in plugins.names(kind):
             text = ast.get_docstring(ast.parse(plugins.source(kind, name).read_text(encoding="utf-8"))) or ""
@@ -122,7 +122,8 @@ def descriptions(kind: str, name: str) -> dict[str, str]:
 def study_file() -> str:
     """Every key of a study file, with its default."""
     about = """[The study file](../study-file.md) tells how they are used. At the top stand `study` (its name),
-`trial`, `space`, `seeds`, `stages`, and the sections below. `study` and `trial.data` are needed.
+`trial`, `space`, `seeds`, `stages`, `track` (a list of [trackers](../trackers.md)), and the sections below.
+`study` and `trial.data` are needed.
 """
     parts = [
         f"# Keys of a study file\n\n{NOTE}",

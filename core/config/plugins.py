@@ -25,7 +25,16 @@ from core.config.schema import Option
 from core.errors import UserError
 
 # The name that a file of each kind defines; its keyword-only parameters are the options in a study file.
-ENTRY = {"datasets": "load", "encoders": "Encoder", "views": "Views", "methods": "Method", "losses": "Loss"}
+ENTRY = {
+    "datasets": "load",
+    "encoders": "Encoder",
+    "views": "Views",
+    "methods": "Method",
+    "losses": "Loss",
+    "trackers": "Tracker",
+}
+_PACKAGES = {"losses": "losses", "trackers": "jobs.tracking"}
+"""The packages of those kinds that are not in `core`, by name: nothing of `jobs` is imported here."""
 
 _AS_WRITTEN = {"losses", "datasets"}
 """The kinds in which results have names with underscores and with hyphens."""
@@ -44,12 +53,11 @@ def is_path(name: str) -> bool:
 
 @lru_cache(maxsize=16)
 def _folder(kind: str) -> Path:
-    package = "losses" if kind == "losses" else "core"
+    package = _PACKAGES.get(kind, f"core.{kind}")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"the package {package!r} of conclus is missing: install conclus again")
-    root = Path(spec.submodule_search_locations[0])
-    return root if kind == "losses" else root / kind
+    return Path(spec.submodule_search_locations[0])
 
 
 @lru_cache(maxsize=16)
@@ -290,8 +298,7 @@ def _module(kind: str, name: str) -> Any:
     if is_path(name):
         return _load_file(path.resolve())
     if path.parent == _folder(kind):
-        package = "losses" if kind == "losses" else f"core.{kind}"
-        return importlib.import_module(f"{package}.{path.stem}")
+        return importlib.import_module(f"{_PACKAGES.get(kind, f'core.{kind}')}.{path.stem}")
     return _imported(_entry_point(kind, name), file_digest(path), path)
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import DataError, counted
+from core.told import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -220,7 +221,7 @@ def _check_finite(samples: NDArray[Any], where: Path | str, columns: Sequence[st
     shown = "missing (nan)" if np.isnan(value) else f"{value:g}"
     raise fault(
         where,
-        f"{_position(index, columns)} is {shown}, and {counted(count, 'such value', 'are')} in the file: "
+        f"{_position(index, columns)} is {shown}, and {counted(count, 'such value', 'are')} in the data: "
         f"every number must be finite and within ±{LARGEST:g}; drop or fill them",
     )
 
@@ -287,8 +288,6 @@ def tree_hash(folder: Path, files: Sequence[str]) -> str:
     Raises:
         UserError: a file cannot be read.
     """
-    from core.data.prepared import told  # It imports this module.
-
     start = os.path.join(folder, "")  # noqa: PTH118 - with the slash at its end; a Path for each file takes seconds
     names = [file[len(start) :] if file.startswith(start) else os.path.relpath(file, folder) for file in files]
     try:

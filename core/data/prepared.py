@@ -41,26 +41,6 @@ _SPARSE = ("data", "indices", "indptr")
 _AT_ONCE = 1 << 22
 _DRAFT: ContextVar[Path | None] = ContextVar("draft", default=None)
 
-# Is told the work, how much of it is done and how much there is; see `told`.
-Progress = Callable[[str, int, int], None]
-_PROGRESS: ContextVar[Progress | None] = ContextVar("progress", default=None)
-
-
-@contextlib.contextmanager
-def watched(progress: Progress) -> Generator[None]:
-    """Within the with-block, whoever prepares a data set tells `progress` how far it is."""
-    token = _PROGRESS.set(progress)
-    try:
-        yield
-    finally:
-        _PROGRESS.reset(token)
-
-
-def told(work: str, done: int, total: int) -> None:
-    """Tells whoever watches that so much of a work is done, as `told("decoding images", 500, 10_000)`."""
-    if (progress := _PROGRESS.get()) is not None:
-        progress(work, done, total)
-
 
 def prepared(key: str, make: Callable[[], Dataset]) -> Dataset:
     """The data set of a fingerprint, from the cache; if several processes need it at once, one of them makes it.

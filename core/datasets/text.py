@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib
+import itertools
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -31,12 +32,15 @@ from core.data.scaling import scaled
 from core.errors import UserError
 from core.formats.copies import changed_reading
 from core.formats.records import read_texts, texts_file
+from core.told import told as tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     import numpy as np
     from numpy.typing import NDArray
+
+_SENTENCES = 64  # Texts that a sentence encoder takes at once.
 
 
 def load(
@@ -323,7 +327,10 @@ def _sentences(folder: Path, texts: list[str]) -> NDArray[np.float32]:
         raise UserError(said) from error
     logging.disable_progress_bar()  # Its "Loading weights" would stand among what conclus prints.
     encoder = library.SentenceTransformer(str(folder), local_files_only=True)
-    vectors = encoder.encode(texts, batch_size=64, show_progress_bar=False, normalize_embeddings=True)
+    done = itertools.count(_SENTENCES, _SENTENCES)
+    # Its own bar would be another one, and to encode a part at a time would change the last digits of vectors.
+    encoder[0].register_forward_hook(lambda *_: tell("encoding texts", min(next(done), len(texts)), len(texts)))
+    vectors = encoder.encode(texts, batch_size=_SENTENCES, show_progress_bar=False, normalize_embeddings=True)
     return np.ascontiguousarray(vectors, dtype=np.float32)
 
 

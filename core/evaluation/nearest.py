@@ -23,8 +23,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from core.data.dataset import Dataset
-from core.data.prepared import entries_folder, prepared, remove, told
+from core.data.prepared import entries_folder, prepared, remove
 from core.errors import UserError
+from core.told import told
 
 Metric = Literal["cosine", "euclidean"]
 Search = Literal["auto", "exact", "cells"]

@@ -153,11 +153,14 @@ def _plug_ins(table: pa.Table, contents: Contents | None = None) -> list[dict[st
         for key, one in (found or {}).items():
             own.setdefault(key, set()).add(one["name"])
     columns = {key: column_cells(table, f"{PARAM}{key}") for key in own}
+    # Rows of equal texts share one mapping: a hundred thousand would take some 50 MB.
+    whole = {
+        text: {key: (one["name"], one["sha256"]) for key, one in (told or {}).items()} for text, told in known.items()
+    }
     for place, text in enumerate(texts):
-        told = known[text]
         rows.append(
             {key: (columns[key][place], "") for key in own if columns[key][place] in own[key]}
-            if told is None
-            else {key: (one["name"], one["sha256"]) for key, one in told.items()}
+            if known[text] is None
+            else whole[text]
         )
     return rows

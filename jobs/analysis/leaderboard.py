@@ -16,6 +16,7 @@ from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, havi
 from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Standing
 from jobs.analysis.scores import (
     CONSENSUS,
+    FOUND_COLUMN,
     SECONDARY,
     RescaledError,
     bounds,
@@ -134,11 +135,17 @@ class _Cell:
     standing: Standing = UNJUDGED
 
 
-def wanted_columns(metric: str, aims: Aims = NO_AIMS) -> list[str]:
-    """The columns that a leaderboard reads; reading fewer columns is faster."""
-    names = [f"metric.{metric}", f"health.{metric}", *(f"{of_epoch(metric)}{name}" for name in SECONDARY)]
-    names += [metric, "reason", "data_hash", samples.CONTINUED, *apart.COLUMNS, *selection.COLUMNS, *aims.columns]
-    return [f"{PARAM}*", *names]
+def wanted_columns(metric: str, aims: Aims = NO_AIMS, *, alone: bool = False) -> list[str]:
+    """The columns that a leaderboard reads: reading fewer is faster; with `alone`, no scores but the ranking one."""
+    names = [f"{PARAM}*", metric, f"metric.{metric}", f"health.{metric}", "reason", "data_hash", samples.CONTINUED]
+    others = () if alone else (*(f"{of_epoch(metric)}{name}" for name in SECONDARY), FOUND_COLUMN)
+    return [
+        *names,
+        *others,
+        *apart.COLUMNS,
+        *(() if alone and metric != CONSENSUS else selection.COLUMNS),
+        *aims.columns,
+    ]
 
 
 def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -> Leaderboard:
@@ -272,6 +279,7 @@ def _finite(column: Sequence[float | None], rows: Sequence[int]) -> list[float]:
 
 def _secondary_columns(table: pa.Table, column: str) -> dict[str, list[float | None]]:
     sources = {name: f"{of_epoch(column)}{name}" for name in SECONDARY} | {CONSENSUS: selection.CONSENSUS_COLUMN}
+    sources[metric_name(FOUND_COLUMN)] = FOUND_COLUMN
     there = set(table.column_names) - {column}
     return {name: table[source].to_pylist() for name, source in sources.items() if source in there}
 

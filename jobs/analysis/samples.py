@@ -4,7 +4,7 @@ A population member is no sample: its values changed while it trained.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import isfinite
 from typing import Any
 
@@ -70,15 +70,28 @@ def settings(tables: Sequence[pa.Table]) -> tuple[dict[str, Any], frozenset[str]
     What an imported row does not tell is unknown, not another value.
     """
     names = [name for name in tables[0].column_names if name.startswith(PARAM)]
-    values = {name.removeprefix(PARAM): [cell for one in tables for cell in one[name].to_pylist()] for name in names}
     sources = [one for table in tables for one in imported(table)]
-    if all(sources):
-        return constants(values)
+    if all(sources) or not any(sources):
+        lone = {name.removeprefix(PARAM): one for name in names if (one := _only(table[name] for table in tables))}
+        values = {key: _cells(name, tables) for name in names if (key := name.removeprefix(PARAM)) not in lone}
+        found, of_some = constants(values)
+        return {key: lone[key][0] if key in lone else found[key] for key in sorted({*lone, *found})}, of_some
+    values = {name.removeprefix(PARAM): _cells(name, tables) for name in names}
     pairs = {key: list(zip(cells, sources, strict=True)) for key, cells in values.items()}
     found, of_some = constants({key: [cell for cell, of in each if not of] for key, each in pairs.items()})
     told = {key: {cell for cell, is_imported in pairs[key] if is_imported} for key in found}
     found = {key: value for key, value in found.items() if told[key] <= {None, value}}
     return found, frozenset(key for key in found if key in of_some or (None in told[key] and found[key] is not None))
+
+
+def _only(columns: Iterable[pa.ChunkedArray]) -> tuple[Any] | None:
+    """The one value of all these cells, in a tuple; None where there are several, or no cells."""
+    found = {cell for column in columns for cell in column.combine_chunks().unique().to_pylist()}
+    return (*found,) if len(found) == 1 else None
+
+
+def _cells(name: str, tables: Sequence[pa.Table]) -> list[Any]:
+    return [cell for one in tables for cell in one[name].to_pylist()]
 
 
 def best_row(values: Mapping[int, float | None], attempts: Sequence[str | None], *, maximise: bool) -> int | None:

@@ -36,6 +36,9 @@ _NEVER_RESCALES = frozenset({"optimiser", "epochs", "precision", "evaluation", "
 """Those that change no loss at the same weights; of all others the method tells."""
 _KINDS = {"method": "methods", "method.loss": "losses"}
 _OF_PAIRS = ("cosine_similarity", "mse", "recall_at_", "mrr", "retrieval_accuracy")
+N_CLUSTERS_FOUND = "n_clusters_found"
+"""The number of clusters that `n_clusters: auto` found, a signal of its trial."""
+FOUND_COLUMN = f"health.{N_CLUSTERS_FOUND}"
 SECONDARY = (
     *("npmi", "topic_diversity", "acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
     *("cosine_similarity", "recall_at_1", "recall_at_10", "mrr"),

@@ -43,8 +43,10 @@ class Axis:
         axis = alt.Axis(labelAngle=0, labelOverlap="greedy", grid=False, labelLimit=90)
         if self.order is not None:
             return alt.X(f"{field}:O", sort=self.order, title=title, axis=axis)
-        scale = alt.Scale(type="log", nice=False) if self.log else alt.Scale(zero=False)
-        return alt.X(f"{field}:Q", title=title, scale=scale, axis=axis)
+        if not self.log:
+            return alt.X(f"{field}:Q", title=title, scale=alt.Scale(zero=False), axis=axis)
+        axis = alt.Axis(values=_log_ticks(self.values[0], self.values[-1]), labelOverlap="greedy", grid=False)
+        return alt.X(f"{field}:Q", title=title, scale=alt.Scale(type="log", nice=False), axis=axis)
 
     def share(self, value: Any) -> float:
         """The place of a value from 0, the first, to 1, the last."""
@@ -66,7 +68,8 @@ class Axis:
 def axis(values: Sequence[Any]) -> Axis:
     """The axis of a parameter's values, with repeats."""
     distinct = sorted(set(values), key=_order)
-    texts = dict(zip(distinct, map(tables.cell_text, tables.numbers(distinct)), strict=True))
+    shown = tables.numbers(["-" if value is None else value for value in distinct])
+    texts = dict(zip(distinct, map(tables.cell_text, shown), strict=True))
     if len(distinct) <= FEW or not is_numeric(distinct):
         return Axis(list(dict.fromkeys(texts.values())), log=False, texts=texts, values=distinct)
     return Axis(None, log=is_wide(distinct), texts=texts, values=distinct)

@@ -29,8 +29,6 @@ from jobs.charts.look import (
 from jobs.health.curves import Curve
 
 _HEIGHT = 230
-MOST = 1000
-"""The most configurations whose curves are drawn, the first of the leaderboard."""
 _FIRST = 4
 """The configurations that are marked."""
 _DASHES = ([], [7, 3], [2, 3], [9, 3, 2, 3])
@@ -49,7 +47,7 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
         start: Its first configuration has the number after this one among those that the page links.
     """
     lines = told(board)
-    order = [entry for entry in board.entries if key(entry) in curves][:MOST]
+    order = [entry for entry in board.entries if key(entry) in curves]
     crowd = len(order) > _CROWD
     many = [
         {
@@ -117,7 +115,7 @@ def _marked(
     marked: Sequence[Mapping[str, Any]], names: Sequence[str], axes: tuple[alt.X, alt.Y, alt.Y], chosen: alt.Parameter
 ) -> list[alt.Chart]:
     x, y, low = axes
-    legend = alt.Legend(title=None, columns=1, symbolOpacity=1)
+    legend = alt.Legend(title=None, columns=1, labelLimit=420, symbolOpacity=1)
     colours = alt.Color("name:N", scale=alt.Scale(domain=names, range=list(PALETTE[: len(names)])), legend=legend)
     shapes = alt.Shape("name:N", scale=alt.Scale(domain=names, range=list(SHAPES[: len(names)])), legend=legend)
     lines = alt.Chart(rows(marked)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, color=colours, tooltip=TELL)

@@ -58,9 +58,18 @@ def _stacked(panels: Sequence[str], unit: float) -> str:
     parts = [f'<rect width="{width:g}" height="{height:g}" fill="white"/>']
     below = 0.0
     for place, (panel, size) in enumerate(zip(panels, sizes, strict=True)):
-        own = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>p{place}-", panel)
-        parts.append(f'<g transform="translate(0,{below:g})">{own}</g>')
+        parts.append(f'<g transform="translate(0,{below:g})">{_renamed(panel, f"p{place}-")}</g>')
         below += size[1] + _GAP
     name = 'xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink"'
     sides = f'width="{width * unit:g}" height="{height * unit:g}" viewBox="0 0 {width:g} {height:g}"'
     return f"<svg {name} {sides}>{''.join(parts)}</svg>"
+
+
+def _renamed(panel: str, start: str) -> str:
+    """A picture whose parts are named in their order, as the renderer counts over all that it ever drew."""
+    numbers: dict[str, int] = {}
+
+    def name(found: re.Match[str]) -> str:
+        return f"{found[1]}{start}{numbers.setdefault(found[2], len(numbers))}"
+
+    return re.sub(r'( id="|url\(#|href="#)([\w-]+)', name, panel)

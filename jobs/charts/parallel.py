@@ -79,8 +79,8 @@ def draw(board: Leaderboard, start: int = 0) -> dict[str, Any]:
     rule = alt.Chart(rows([{"name": name, "height": 0, "end": 1} for name in names])).mark_rule(color=SOFT, aria=False)
     texts = alt.Chart(rows([{"name": name, "height": place, "text": text} for name, place, text in labels]))
     texts = texts.encode(x=x, y=y, text="text:N")
-    style = {"align": "left", "dx": 5, "fontSize": 11, "limit": COLUMN - 10, "aria": False}
-    end = [{"name": names[-1], "height": one["height"][-1]} for one in data[:1]]
+    style: dict[str, Any] = {"align": "left", "dx": 5, "fontSize": 11, "limit": COLUMN - 10, "aria": False}
+    end = [{"name": names[-1], "height": round(shares[0], 4)}]
     best = alt.Chart(rows(end)).mark_point(filled=True, shape="diamond", size=90, opacity=1, color=ACCENT, aria=False)
     layers = [
         rule.encode(x=x, y=y, y2="end:Q"),

@@ -13,11 +13,14 @@ def command(results: str) -> None:
 
     It can be interrupted at any moment without loss. Running trials are left alone.
     """
+    from jobs.present.bar import preparing
     from jobs.results.compact import compact
     from jobs.results.layout import misnamed_folders
 
     remark(f"Warning: {sentence}" for sentence in misnamed_folders(results))
-    for done in compact(results):
+    with preparing():
+        compacted = compact(results)
+    for done in compacted:
         for sentence in done.skipped:
             remark([f"Warning: {sentence}"])
         say(f"{done.study}: {counted(done.rows, 'row')} moved to {counted(done.parts, 'new file')}.")

@@ -98,11 +98,11 @@ def _study(place: str, results: str, name: str | None) -> tuple[Study, str]:
     from jobs.results.layout import PREFIX
     from jobs.study import study as studies
     from jobs.study import trust
-    from jobs.study.plug_ins import plug_in_files
+    from jobs.study.plug_ins import every_file
 
     if storage.is_file(storage.at(place)):
         study = studies.load(place)
-        trust.of_study(Path(place), plug_in_files(study))
+        trust.of_study(Path(place), every_file(study))
         return study, results
     folder = one_study(place, [name] if name else [])
     inside = isinstance(folder, Path) and Path(place).name.startswith(PREFIX)

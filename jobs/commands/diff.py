@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,9 +34,8 @@ if TYPE_CHECKING:
     "--format",
     "fmt",
     type=click.Choice(FORMATS),
-    default="markdown",
-    show_default=True,
-    help="How to print it; csv, json and latex hold the configurations in both alone.",
+    help="How to print it; csv, json and latex hold the configurations in both alone.  "
+    "[default: table at a terminal, else markdown]",
 )
 @options.out
 def command(  # noqa: PLR0917 (click passes them by name)
@@ -44,7 +44,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     metric: str | None,
     mode: str | None,
     where: str,
-    fmt: str,
+    fmt: str | None,
     out: Path | None,
 ) -> None:
     """Compare the results in the folders A and B, for a pull request.
@@ -57,7 +57,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     (path_a, studies_a), (path_b, studies_b) = sides = _sides(folders, studies)
     metric, mode = inputs.chosen_metric([path_a, path_b], [*studies_a, *studies_b], metric, mode)
     a, b = (_load(path, own, metric, where) for path, own in sides)
-    fmt = format_of(out, fmt)
+    fmt = format_of(out, fmt or ("table" if sys.stdout.isatty() else "markdown"))
     names = tuple(" ".join([path, *own]) for path, own in sides)
     deliver(_text(difference(a.table, b.table, metric, mode), (names[0], names[1]), fmt), out)
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sys
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from jobs.present import options
-from jobs.present.output import width
+from jobs.present.output import width, wrapped
 
 if TYPE_CHECKING:
     from jobs.execution.health_check import CheckResult
@@ -56,7 +55,5 @@ def _text(lines: list[CheckResult], fmt: str) -> str:
     if fmt != "table":
         rows = [[*row, line.right] for row, line in zip(cells, lines, strict=True)]
         return render([*heads, Column("right", right=False)], rows, fmt)
-    advice = [
-        textwrap.fill(f"{line.check}: {line.right}", width(), subsequent_indent="  ") for line in lines if line.right
-    ]
+    advice = ["\n".join(wrapped(f"{line.check}: {line.right}", width(), "  ")) for line in lines if line.right]
     return render(heads, cells, fmt) + "".join(f"\n{one}\n" for one in advice)

@@ -45,6 +45,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     neighbouring values with its 95 % interval, pairs won and lost, and the metric over PARAM with all else fixed.
     A loss is never ranked over a parameter that rescales it.
     """
+    inputs.check_order(results, [param], "effect")
     found = _found(results or ("results",), param, (metric, mode), where, studies)
     deliver(_text(found, format_of(out, fmt), part, slices), out)
 

@@ -31,7 +31,9 @@ _OF_ONE = ("findings", "changes", "numbers", "course")
     "--table",
     "part",
     type=click.Choice([*_OF_MANY, *_OF_ONE]),
-    help="Only this table; the last four with --trial.  [csv and json: trials, with --trial findings]",
+    metavar="TABLE",
+    help=f"Only this table: {', '.join([*_OF_MANY, *_OF_ONE])}; the last four with --trial.  "
+    "[csv and json: trials, with --trial findings]",
 )
 @options.fmt
 @options.out

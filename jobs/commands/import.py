@@ -1,5 +1,5 @@
 # ruff: noqa: N999 - the file's name is the command's
-"""`conclus import`: imports a handwritten table or log of results."""
+"""`conclus import`: imports a handwritten table or log of results, or what another tracker has."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import click
 
 from core.errors import UserError, counted
 from jobs.present import options
-from jobs.present.output import say, width
+from jobs.present.output import remark, say, width
 
 if TYPE_CHECKING:
     from jobs.ledger.prepare import Prepared
@@ -30,7 +30,7 @@ _UNIT_HELP = "What the scores, or those of one column, are written in; repeatabl
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE")
+@click.argument("words", nargs=-1, required=True, metavar="[wandb|mlflow|optuna|ray] PATH")
 @options.results
 @click.option("--study", "name", help="The study that the rows become.  [default: the file's name]")
 @click.option("--map", "mapping", multiple=True, metavar="HEADER=NAME", help=_MAP_HELP)
@@ -45,7 +45,7 @@ _UNIT_HELP = "What the scores, or those of one column, are written in; repeatabl
 @click.option("--below", type=click.Choice(["run", "note"]), help=_BELOW_HELP)
 @click.option("--yes", is_flag=True, help="Take the columns as they are understood; what is unclear must be said.")
 def command(  # noqa: PLR0917 (click passes them by name)
-    file: Path,
+    words: tuple[str, ...],
     results: str,
     name: str | None,
     mapping: tuple[str, ...],
@@ -60,17 +60,23 @@ def command(  # noqa: PLR0917 (click passes them by name)
     below: str | None,
     yes: bool,
 ) -> None:
-    """Import the rows of the table in FILE (.md, .csv, .tsv, .tex, .xlsx, .txt) into the results.
+    """Import the rows of the table in a file (.md, .csv, .tsv, .tex, .xlsx, .txt) into the results.
+
+    With the name of a tracker it imports its runs, with their states and histories: `wandb` the folder of offline runs,
+    `mlflow` its folder or database, `optuna` its database or journal, `ray` the folder of a Ray Tune experiment.
 
     Lines above and below a table of one row count as its columns, as in a log. It first shows what each column means,
     and asks if something is unclear. It imports all rows or none; importing the same file again adds nothing. Tables
     mark the rows as imported, because nobody has checked them.
     """
-    from jobs.ledger import store
-    from jobs.ledger.prepare import prepare, study_name
+    from jobs.ledger import runs, store, stores
+    from jobs.ledger.prepare import prepare, study_name, understood
     from jobs.ledger.questions import Answers
 
-    study = study_name(file, name)
+    kind, file = _place(words)
+    study = study_name(file.resolve() if kind else file, name)
+    stored = stores.read(kind, file) if kind else []
+    content = runs.content(file, stored) if kind else None
     answers = Answers(
         _pairs("--map", mapping, "HEADER=NAME, such as --map 'lr=learning_rate'"),
         _units(units),
@@ -81,7 +87,10 @@ def command(  # noqa: PLR0917 (click passes them by name)
     )
     asks = not yes and _may_ask()
     while True:
-        prepared = prepare(file, answers=answers, table=table, sheet=sheet, encoding=encoding)
+        if content:
+            prepared = understood(content, answers)
+        else:
+            prepared = prepare(file, answers=answers, table=table, sheet=sheet, encoding=encoding)
         if not prepared.questions or not asks:
             break
         answers = _answered(answers, prepared.questions[0])
@@ -90,6 +99,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
         raise UserError(*(one.sentence for one in prepared.questions))
     year = _asked_year() if asks and year is None and prepared.lacks_year else year
     rows = prepared.rows(study, year)
+    if content:
+        rows = runs.with_histories(rows, stored, prepared.columns)
+        remark(runs.thinned_note(stored))
     new = store.new_rows(results, rows)
     if prepared.lacks_year and year is None:
         click.echo("The dates have no year: they stay empty (--year gives it), their text is kept.")
@@ -100,6 +112,26 @@ def command(  # noqa: PLR0917 (click passes them by name)
         f"{counted(len(new), 'row', 'were')} imported into {results}/study={study}, {len(rows) - len(new)} "
         "were there before."
     )
+
+
+def _place(words: tuple[str, ...]) -> tuple[str, Path]:
+    """The tracker, empty for a table, and the file or folder.
+
+    Raises:
+        UserError: the words are not these.
+    """
+    from jobs.ledger.stores import KINDS
+
+    *kinds, place = words
+    if len(kinds) > 1 or (kinds and kinds[0] not in KINDS):
+        raise UserError(f"{' '.join(kinds)!r} is no tracker that can be read: {', '.join(KINDS)}, or a file alone.")
+    path = Path(place)
+    if kinds and path.suffix != ".csv":
+        return kinds[0], path
+    if path.is_dir():
+        known = ", ".join(KINDS)
+        raise UserError(f"{place} is a folder: say what wrote it ({known}), as in `conclus import mlflow {place}`.")
+    return "", path  # An export as a table, too.
 
 
 def _pairs(option: str, words: tuple[str, ...], form: str) -> dict[str, str]:

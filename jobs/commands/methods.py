@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, get_args
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from core.errors import UserError
+from jobs.present.output import wrapped
 
 if TYPE_CHECKING:
     from core.config.schema import Option
@@ -53,7 +53,8 @@ def _overview() -> Iterator[str]:
     from core.config import plugins
 
     for kind in plugins.ENTRY:
-        yield from [f"{kind}, in a study `{_key(kind)}: NAME`", *_indented(_names(kind)), ""]
+        name = "[NAME]" if kind == "trackers" else "NAME"
+        yield from [f"{kind}, in a study `{_key(kind)}: {name}`", *_indented(_names(kind)), ""]
     rows = [(key, _summary(section)) for key, section in _sections().items()]
     yield from ["sections, in a study `SECTION: {OPTION: VALUE}`", *_indented(_table(rows))]
     yield from ["", "The options of one: conclus methods NAME"]
@@ -101,8 +102,10 @@ def _key(kind: str) -> str:
 
 def _keys(kind: str) -> list[str]:
     from jobs.study.keys import plug_in_fields
+    from jobs.study.study import TRACK
 
-    return [one for known, key in plug_in_fields() if known == kind for one in (key, key.rpartition(".")[2])]
+    fields = [*plug_in_fields(), ("trackers", TRACK)]
+    return [one for known, key in fields if known == kind for one in (key, key.rpartition(".")[2])]
 
 
 def _known() -> list[str]:
@@ -151,7 +154,7 @@ def _names(kind: str) -> list[str]:
 def _plug_in(kind: str, name: str) -> list[str]:
     from core.config import plugins
 
-    return [plugins.summary(kind, name), "", *_options(plugins.options(kind, name))]
+    return [*wrapped(plugins.summary(kind, name), max(40, _columns())), "", *_options(plugins.options(kind, name))]
 
 
 def _section(key: str, section: Any) -> list[str]:
@@ -172,7 +175,7 @@ def _options(options: Iterable[Option]) -> list[str]:
             lines.append(f"{one.name:{width}}  (a section: conclus methods {one.name})")
         else:
             lines.append(f"{one.name:{width}}  {_default(one)}  ({describe(one.type)})")
-        lines += _indented(textwrap.wrap(one.description, max(40, _columns() - 4)), 4)
+        lines += _indented(wrapped(one.description, max(40, _columns() - 4)), 4)
     return lines or ["no options"]
 
 
@@ -198,9 +201,9 @@ def _indented(lines: Iterable[str], by: int = 2) -> list[str]:
 def _table(rows: list[tuple[str, str]]) -> list[str]:
     """Names and their descriptions in two columns."""
     width = max(len(name) for name, _ in rows)
-    room = max(40, _columns() - width - 4)
+    room = max(20, _columns() - width - 4)
     lines: list[str] = []
     for name, text in rows:
-        first, *rest = textwrap.wrap(text, room) or [""]
+        first, *rest = wrapped(text, room)
         lines += [f"{name:{width}}  {first}", *(" " * (width + 2) + line for line in rest)]
     return lines

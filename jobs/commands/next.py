@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-import textwrap
 from pathlib import Path
 
 import click
 
 from core.errors import UserError
 from jobs.present import options
-from jobs.present.output import deliver, say, width
+from jobs.present.output import deliver, say, width, wrapped
 from jobs.results.storage import Remote
 
 
@@ -58,7 +57,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     folder = one_study(results, [study] if study else [])
     proposal, sentences = proposed(results, folder, where, (metric, mode), margin)
     for line in sentences:
-        click.echo(textwrap.fill(line, width(), subsequent_indent="  ", break_on_hyphens=False))
+        click.echo("\n".join(wrapped(line, width(), "  ")))
     if out is None:
         click.echo("--out next.yaml writes this study.")
     else:

@@ -8,7 +8,8 @@ import click
 
 from core.errors import UserError
 from jobs.present import options
-from jobs.present.output import deliver, say, warn, width
+from jobs.present.output import deliver, say, warn, width, wrapped
+from jobs.present.visible import one_line
 
 if TYPE_CHECKING:
     from jobs.results.storage import Place
@@ -31,7 +32,7 @@ def command(
     `conclus aggregate -v`, `status` and the report show notes.
 
     \b
-    conclus note results --trial 3f2a --tag good "begins well, then stalls"
+    conclus note results --trial 3f2a --tag good "stalls late"
     conclus note results
     """  # noqa: D301 - \b is click's mark
     from jobs.results import provenance
@@ -86,12 +87,6 @@ def _listed(results: str, studies: tuple[str, ...], start: str | None, fmt: str)
     rows = [[one.study, one.trial, ", ".join(one.tags), one.text, one.by, one.at] for one in shown]
     if fmt != "table":
         return render(heads, rows, fmt)
-    return "".join(f"{line}\n" for one in shown for line in _wrapped(f"{one.study}: {one.sentence}"))
-
-
-def _wrapped(sentence: str) -> list[str]:
-    import textwrap
-
-    from jobs.present.visible import one_line
-
-    return textwrap.wrap(one_line(sentence), width(), subsequent_indent="  ", break_on_hyphens=False)
+    return "".join(
+        f"{line}\n" for one in shown for line in wrapped(one_line(f"{one.study}: {one.sentence}"), width(), "  ")
+    )

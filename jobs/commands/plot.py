@@ -3,8 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,21 +24,15 @@ _LEAST, _MOST = 2.0, 40.0
 """Inches of a figure, at least and at most."""
 
 
-class _Inches(click.ParamType):
+def _inches(_context: click.Context, _option: click.Parameter, text: str | None) -> float | None:
     """A width such as `3.3in`, `84mm` or `8.4cm`, in inches."""
-
-    name = "width"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, float):
-            return value
-        found = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)(in|mm|cm)", value)
-        inches = float(found[1]) / {"in": 1.0, "cm": 2.54, "mm": 25.4}[found[2]] if found else 0.0
-        if not _LEAST <= inches <= _MOST:
-            self.fail(
-                f"{value!r} is no width from {_LEAST:g}in to {_MOST:g}in, such as 3.3in, 84mm or 8.4cm.", param, ctx
-            )
-        return inches
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,4}(?:\.\d{1,4})?)(in|mm|cm)", text)
+    inches = float(found[1]) / {"in": 1.0, "cm": 2.54, "mm": 25.4}[found[2]] if found else 0.0
+    if not _LEAST <= inches <= _MOST:
+        raise UserError(f"--width {text!r} is no width from {_LEAST:g}in to {_MOST:g}in, such as 3.3in, 84mm or 8.4cm.")
+    return inches
 
 
 def _need_renderer() -> None:
@@ -46,10 +41,8 @@ def _need_renderer() -> None:
     Raises:
         UserError: It is not.
     """
-    try:
-        import vl_convert  # noqa: F401
-    except ModuleNotFoundError as error:
-        raise UserError("Figures need vl-convert-python: uv sync --extra plot --inexact") from error
+    if find_spec("vl_convert") is None:
+        raise UserError("Figures need vl-convert-python: uv sync --extra plot --inexact")
 
 
 _HELP = """\
@@ -57,16 +50,16 @@ Draw one conclusion from the folders RESULTS (default: results).
 
 \b
 WHAT is one of
-  leaderboard          means with 95 % intervals, what is tied with the best
-  pareto [METRIC]...   the front of two or more metrics, such as nmi seconds,
-                       by default those of the study's `select.metrics`
-  curves               the first configurations over the epochs, with bands
-  selection            what ranks against the label-free consensus
-  importance           shares of the variance, with 95 % intervals
-  effect PARAM         the metric along a parameter, and its matched pairs
-  interaction A B      a heat map of two parameters, empty cells shown
+  leaderboard         means, intervals, what is tied
+  pareto [METRIC]...  the front of several metrics, by
+                      default the study's `select.metrics`
+  curves              the first configurations by epoch
+  selection           the consensus against what ranks
+  importance          shares of the variance
+  effect PARAM        the metric along a parameter
+  interaction A B     a heat map of two parameters
 
-For example:  conclus plot results effect learning_rate --out effect.pdf --width 3.3in
+For example: conclus plot results effect learning_rate --out effect.pdf
 """
 
 
@@ -82,7 +75,9 @@ For example:  conclus plot results effect learning_rate --out effect.pdf --width
     required=True,
     help="The file to write: .png, .svg or .pdf.",
 )
-@click.option("--width", "inches", type=_Inches(), help="Of the figure: 3.3in, 84mm or 8.4cm.  [default: 7in]")
+@click.option(
+    "--width", "inches", callback=_inches, metavar="LENGTH", help="Of the figure: 3.3in, 84mm or 8.4cm.  [default: 7in]"
+)
 def command(  # noqa: PLR0917 (click passes them by name)
     words: tuple[str, ...],
     metric: str | None,

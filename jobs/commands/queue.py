@@ -57,11 +57,11 @@ def add(study: Path, results: str, overrides: tuple[str, ...], priority: int) ->
     from jobs.present.bar import preparing
     from jobs.study import study as studies
     from jobs.study import trust
-    from jobs.study.plug_ins import plug_in_files
+    from jobs.study.plug_ins import every_file
 
     queue = Queue(results)
     read = studies.load(study, overrides)
-    trust.of_study(study, plug_in_files(read))
+    trust.of_study(study, every_file(read))
     with preparing():
         plan = planning.make(read)
         checked = check_data(plan)

@@ -15,7 +15,7 @@ from jobs.present.output import deliver, made, warn
 
 if TYPE_CHECKING:
     from jobs.health.status_page import Words
-    from jobs.present.paper import Look
+    from jobs.report.paper_tables import Look
     from jobs.results.storage import Place
 
 _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"}
@@ -90,7 +90,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     if percent and fmt != "latex":
         raise UserError("--percent is for LaTeX: add --format latex, or name a file that ends in .tex with --out.")
     from jobs.present.names import read_labels
-    from jobs.present.paper import Look
+    from jobs.report.paper_tables import Look
 
     deliver(_text(paths, where, studies, fmt, (metric, mode), Look(read_labels(labels), percent)), out)
 
@@ -112,12 +112,14 @@ def _text(  # noqa: PLR0917 - what a person gave
     look: Look,
 ) -> str:
     from jobs.analysis.leaderboard import wanted_columns
+    from jobs.present.bar import preparing
     from jobs.report import html, paper
     from jobs.report.contents import gather
     from jobs.results.reader import load
 
     metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
-    contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
+    with preparing():
+        contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
     warn([*contents.notes, *contents.skipped])
     if fmt == "html":
         return html.page(contents, made())

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 )
 @options.address
 @click.option("--here", is_flag=True, help="On this machine, also when the study was submitted to a cluster.")
+@options.track
 @options.plug_in
 @options.insecure
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side.  [default: as before, or what fits]")
@@ -33,6 +34,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     trial: str | None,
     address: str | None,
     here: bool,
+    track: tuple[str, ...],
     insecure: bool,
     workers: int | None,
 ) -> None:
@@ -59,11 +61,11 @@ def command(  # noqa: PLR0917 (click passes them by name)
         again = "" if trial is None else _stopped(folder, trial, file)
         home = job.results if job else _home(results)
         if where is None:
-            run_study(file, _home(results), own=False, workers=workers, again=again)
+            run_study(file, _home(results), track, own=False, workers=workers, again=again)
             return
         if again:
             _refuse_if_submitted(folder, again, where, home, insecure=insecure)
-        _submit(file, where, home, workers, insecure=insecure)
+        _submit(file, where, home, workers, track, insecure=insecure)
         if again:
             stops.withdraw(folder, again)
 
@@ -111,9 +113,11 @@ def _home(results: str) -> str:
     return storage.absolute((home or ".") if last.startswith(PREFIX) else results)
 
 
-def _submit(file: Path, address: str, results: str, workers: int | None, *, insecure: bool) -> None:
+def _submit(
+    file: Path, address: str, results: str, workers: int | None, track: tuple[str, ...], *, insecure: bool
+) -> None:
     from jobs.execution.submit import send
     from jobs.study import study as studies
 
-    if code := send(studies.load(file), address, results, workers, insecure=insecure, follow=False):
+    if code := send(studies.load(file, track), address, results, workers, insecure=insecure, follow=False):
         sys.exit(code)

@@ -25,10 +25,18 @@ from jobs.present import options
     help="Go on from a checkpoint that lay elsewhere; refused if its loss, data, encoder or split is another.",
 )
 @options.metrics
+@options.track
 @options.plug_in
 @options.quiet
 def command(
-    study: Path, results: str, overrides: tuple[str, ...], *, checkpoint: Path | None, quiet: bool, **where: Any
+    study: Path,
+    results: str,
+    overrides: tuple[str, ...],
+    *,
+    checkpoint: Path | None,
+    track: tuple[str, ...],
+    quiet: bool,
+    **where: Any,
 ) -> None:
     """Run every missing trial of STUDY, then show the leaderboard.
 
@@ -44,4 +52,4 @@ def command(
     from jobs.execution.console import run_study
 
     with job_end.written(study, results):
-        run_study(study, results, overrides, checkpoint=checkpoint, quiet=quiet, **where)
+        run_study(study, results, (*overrides, *track), checkpoint=checkpoint, quiet=quiet, **where)

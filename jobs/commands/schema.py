@@ -90,6 +90,7 @@ def _shapes() -> dict[str, dict[str, Any]]:
 
     name = {"type": "string", "pattern": f"^{study.NAME.pattern}$"}
     seeds = json_schema(tuple[study.Seed, ...]) | {"minItems": 1, "uniqueItems": True, "default": [0]}
+    track = {"type": ["array", "null"], "items": _at("trackers.name"), "uniqueItems": True}
     optional = {key: [_at(key), _NULL] for key in (*study.SECTIONS, "continue_if")}
     optional["search"].append(_at("search/properties/name"))  # search: optuna
     return {
@@ -99,6 +100,7 @@ def _shapes() -> dict[str, dict[str, Any]]:
         "trial": _at("trial"),
         "space": _at("space"),
         "seeds": seeds,
+        study.TRACK: track,
         study.STAGES: {"type": "array", "minItems": 1, "items": _at("stage")},
         **{key: {"anyOf": found} for key, found in optional.items()},
     }

@@ -7,7 +7,7 @@ import click
 
 from core.errors import UserError
 from jobs.present import inputs, options
-from jobs.present.output import deliver, format_of, remark, width
+from jobs.present.output import deliver, format_of, remark, width, wrapped
 
 
 @click.command("selection")
@@ -40,6 +40,8 @@ def _text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str) ->
         )
     notes, sheet = [*selection_notes(reports), *apart.notes(table)], selection_sheet(reports)
     if fmt == "table":
-        return sheet.render(fmt, width()) + "".join(f"\n{note}" for note in notes) + "\n"
+        return (
+            sheet.render(fmt, width()) + "\n" + "".join(f"{line}\n" for one in notes for line in wrapped(one, width()))
+        )
     remark(notes)
     return sheet.render(fmt)

@@ -24,17 +24,21 @@ def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
     """Run an SQL QUERY (DuckDB's SQL) over the folders RESULTS (default: results).
 
     \b
-    trials    one row per trial: parameters "param.optimiser.learning_rate",
-              scores "metric.nmi", study, seed, status, source, started, …
+    trials    one row per trial: scores as "metric.nmi",
+              parameters as "param.optimiser.learning_rate",
+              study, seed, status, source, started, …
     attempts  the same, every attempt
-    history   one row per trial, epoch, metric: trial_key, epoch, t, metric, value
+    history   one row per trial, epoch and metric:
+              trial_key, epoch, t, metric, value
 
     Write columns with a dot in double quotes. `describe trials` lists the columns. The query can read only these views,
     no files and no network, and can change nothing.
 
     \b
-    conclus sql "select study, max(\\"metric.nmi\\") from trials group by study"
-    conclus sql "select \\"by\\", sum(own_seconds * gpu) from attempts group by 1"
+    conclus sql 'select study, max("metric.nmi") from trials
+                 group by study'
+    conclus sql 'select "by", sum(own_seconds * gpu)
+                 from attempts group by 1'
     """  # noqa: D301 - \b is click's mark
     from jobs.results.query import query, values
 

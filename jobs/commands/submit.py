@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     help="Where results are kept: an absolute path that every node sees, or the URI of an object store.",
 )
 @options.overrides
+@options.track
 @options.plug_in
 @click.option("--workers", type=click.IntRange(min=1), help="Trials side by side.  [default: what the cluster holds]")
 @click.option("--remote-data", is_flag=True, help="The data lie on the cluster alone: they are checked there.")
@@ -47,6 +48,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     config: Path | None,
     results: str,
     overrides: tuple[str, ...],
+    track: tuple[str, ...],
     workers: int | None,
     remote_data: bool,
     keep_going: bool,
@@ -63,12 +65,12 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.execution.submit import send
     from jobs.study import study as studies
     from jobs.study import trust
-    from jobs.study.plug_ins import plug_in_files
+    from jobs.study.plug_ins import every_file
 
     _check_results(results)
     where = _where(address, config)
-    read = studies.load(study, overrides)
-    trust.of_study(study, plug_in_files(read))
+    read = studies.load(study, (*overrides, *track))
+    trust.of_study(study, every_file(read))
     if read.budget.over:
         raise UserError(read.budget.over)
     _check(read, remote_data=remote_data)

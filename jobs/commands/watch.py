@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from jobs.present.visible import control, one_line
 if TYPE_CHECKING:
     from jobs.health.status import StudyStatus
 
+_WIDTH = 80
 _CLEAR = "\x1b[H\x1b[J"
 """Moves the cursor to the upper left corner and clears the screen."""
 
@@ -33,16 +35,21 @@ _CLEAR = "\x1b[H\x1b[J"
 def command(results: str, studies: tuple[str, ...], every: float) -> None:
     """Watch the studies in the folder RESULTS (default: results) until they are done, or until Ctrl-C.
 
-    It shows the same as `conclus status`, read only from result files, so it also works on a copy of a study or on one
-    that runs on a cluster. On a terminal the screen is redrawn; elsewhere a line is printed whenever something changes.
+    It reads only result files, so it also works on a copy of a study or on one that runs on a cluster. On a terminal
+    the screen is redrawn, with the running trials as a table; elsewhere a line is printed whenever something changes.
     The exit code is 1 if trials failed.
     """
+    from jobs.live.following import Following
+    from jobs.results.layout import folders_of
+
     shown: list[str] = []
+    followed = [Following(folder) for folder in folders_of([results], studies)]
     while True:
-        found = _look(results, studies)
+        found = [one.look() for one in followed]
         if sys.stdout.isatty():
+            screen = _screen(found)
             control(sys.stdout, _CLEAR)
-            click.echo(_screen(found))
+            click.echo(screen)
         else:
             told = [_line(one) for one in found]
             click.echo("".join(f"{line}\n" for line in told if line not in shown), nl=False)
@@ -54,13 +61,6 @@ def command(results: str, studies: tuple[str, ...], every: float) -> None:
         sys.exit(1)
 
 
-def _look(results: str, studies: tuple[str, ...]) -> list[StudyStatus]:
-    from jobs.health.status import standing
-    from jobs.results.layout import folders_of
-
-    return [standing(folder) for folder in folders_of([results], studies)]
-
-
 def _is_over(one: StudyStatus) -> bool:
     """Whether every planned trial has ended."""
     return one.planned > 0 and one.done + one.count("failed") == one.planned
@@ -70,19 +70,20 @@ def _screen(found: list[StudyStatus]) -> str:
     """The whole screen from the top of the terminal; lines that do not fit are left out."""
     import shutil
 
-    from jobs.present.status import lines
+    from jobs.present.status import screen
 
-    told = [one_line(line) for one in found for line in (*lines(one, width()), *one.warnings, "")]
+    told = [one_line(line) for one in found for line in (*screen(one, width()), *one.warnings, "")]
     height = shutil.get_terminal_size().lines - 1
     return "\n".join([*told[: height - 1], time.strftime("%H:%M:%S  (Ctrl-C leaves)")])
 
 
 def _line(one: StudyStatus) -> str:
-    """One line with the counts, the best configuration (of each data set) and the unwell trials of a study."""
+    """One line, broken where it is longer than `_WIDTH`: the counts, the best of each data set, the unwell trials."""
     from jobs.present.status import headline, unwell
 
     told = [
         f"best {one.metric}{f' on {name}' if len(one.bests) > 1 else ''} {best.score.text} (n={best.score.n})"
         for name, best in one.bests
     ]
-    return f"{', '.join([headline(one), *told])}{unwell(one)}"
+    line = one_line(f"{', '.join([headline(one), *told])}{unwell(one)}")
+    return textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

@@ -19,6 +19,7 @@ from core.data.object_store import bare, has_credentials
 from core.errors import UserError, counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE
 from jobs.execution import runner as running
+from jobs.execution import stored
 from jobs.execution.driver import AGAIN, SUBMIT_AGAIN, typed_without_until
 from jobs.execution.import_checkpoint import adopt
 from jobs.execution.metrics import Metrics, served
@@ -147,7 +148,8 @@ def _run(
     remark(apart.told(ready.plan, results))
     if ready.plan.study.select.metric == CONSENSUS:
         remark([f"the consensus needs all trials: {LABEL_FREE} is shown until they are done"])
-    return execute(ready, stop, progress=Progress(ready.plan, total, done), also=also), ready.plan
+    known = stored.before(results, ready.plan) if done else stored.Before()
+    return execute(ready, stop, progress=Progress(ready.plan, total, done, known=known), also=also), ready.plan
 
 
 def execute(ready: Ready, stop: Stop, *, progress: Progress | None, also: Listener | None = None) -> Summary:

@@ -20,6 +20,7 @@ from jobs.planning.forecast import MARGIN
 from jobs.planning.plan import PlannedTrial
 from jobs.planning.source import Next, Source, TrialList
 from jobs.results import provenance
+from jobs.study.plug_ins import tracker_files
 from jobs.study.sections import Budget, moment
 from jobs.study.study import Study
 
@@ -211,7 +212,8 @@ def shared(study: Study, results: str, plug_ins: Sequence[Path], *, device: str)
     return {
         "study": study.name,
         "results": results,
-        "plug_ins": [plugins.checked(file) for file in plug_ins],
+        "plug_ins": [plugins.checked(file) for file in (*plug_ins, *tracker_files(study))],
+        "track": study.track,
         "code_hash": provenance.code_hash(tuple(plug_ins)),
         "env": env,
         "env_hash": provenance.environment_hash(env),

@@ -49,6 +49,16 @@ def add(
     return metrics | _plain(row.scores.health)
 
 
+def last(attempt: Attempt) -> dict[str, float]:
+    """The values of the last epoch, by the names of the history."""
+    found: dict[str, float] = {}
+    for epoch, _, name, value in reversed(attempt.history):
+        if epoch != attempt.epochs_done:
+            break
+        found[name] = value
+    return dict(reversed(found.items()))
+
+
 def value(attempt: Attempt, metric: str) -> float | None:
     """The value of a metric, or of `seconds`, in the row of an attempt, by the names of a constraint."""
     kinds = {"best": attempt.best, "mean5": attempt.recent, "health": attempt.health, "metric": attempt.metrics}

@@ -8,7 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-from jobs.execution.progress import LIVE_SECONDS, Progress
+from jobs.execution import stored
+from jobs.execution.progress import BETWEEN, LIVE_SECONDS, Progress
 from jobs.execution.tasks import Ready
 from jobs.present.visible import one_line
 
@@ -19,7 +20,9 @@ _TOLD = 10
 def progress_of(ready: Ready) -> Progress:
     """What shows the progress of a prepared study where this process prints."""
     kind = NotebookProgress if _in_notebook() else Progress
-    shown = kind(ready.plan, ready.plan.n_trials, len(ready.plan.trials) - len(ready.todo))
+    done = len(ready.plan.trials) - len(ready.todo)
+    known = stored.before(ready.results, ready.plan) if done else stored.Before()
+    shown = kind(ready.plan, ready.plan.n_trials, done, known=known)
     for line in ready.told:
         shown.say(line)
     return shown
@@ -66,8 +69,8 @@ class NotebookProgress(Progress):
 
     def _shown(self) -> dict[str, str]:
         """The bar as HTML, and as text where HTML is not shown."""
-        line = one_line(self.line())
-        ended = self.done_before + self.done + self.failed + sum(self.running.values())
+        line = one_line(BETWEEN.join(self.parts()))
+        ended = self.done_before + self.done + self.failed + sum(one.share for one in self.running.values())
         texts = "".join(f"<br>{html.escape(one)}" for one in (line, *self.told[-_TOLD:]))
         bar = f'<progress value="{ended:.3f}" max="{self.total}" style="width: 20em"></progress>'
         return {"text/html": f"<div>{bar}{texts}</div>", "text/plain": "\n".join([line, *self.told[-_TOLD:]])}

@@ -28,7 +28,8 @@ class Order:
     `plug_ins` are the sha256 digests of the plug-in files that the driver allows to run; the trial's key was made from
     those in `contents`. Without `again` no earlier attempt has left anything of the trial, which then lists no folders,
     as they grow with the study. A trial in which one of the codes `stop` is found ends after this epoch. The trial
-    reports its values of the metrics `limited`, which the study's constraints are on.
+    reports its values of the metrics `limited`, which the study's constraints are on, and the trackers `track` hear of
+    its epochs.
     """
 
     study: str
@@ -63,6 +64,7 @@ class Order:
     changing: Sequence[str] = ()
     again: bool = True
     plug_ins: Sequence[str] = ()
+    track: Sequence[str] = ()
     contents: Mapping[str, Mapping[str, str]] = field(default_factory=dict[str, Mapping[str, str]])
 
     @property

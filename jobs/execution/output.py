@@ -52,6 +52,13 @@ def kept(results: str, study: str, trial_key: str, attempt_id: str, *, alone: bo
             sys.stdout, sys.stderr = streams
 
 
+def keep_traceback(folder: Place, name: str, text: str) -> None:
+    """Writes the traceback of a trial among its study's logs, if that can be done: the row has the reason."""
+    with contextlib.suppress(storage.StorageError):
+        if not storage.is_link(folder / LOGS):  # It may lead out of the results.
+            storage.put(folder / LOGS / name, text.encode())
+
+
 @contextlib.contextmanager
 def _descriptors(log: _Log) -> Generator[None]:
     """The process's own descriptors of standard output and error lead to the log."""

@@ -1,9 +1,10 @@
-"""Progress of a running study: one refreshing line on a terminal, plain lines elsewhere."""
+"""Progress of a running study: a table of what runs on a terminal, drawn again and again, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import time
 from collections import defaultdict
 from dataclasses import asdict, dataclass, field
@@ -13,32 +14,77 @@ from typing import TextIO
 from cluster.executor import Event
 from core.errors import counted
 from jobs.analysis.estimates import score
+from jobs.analysis.intervals import resolution, rounding
 from jobs.analysis.pareto import Aims, violation
 from jobs.analysis.scores import bounds, within_trial
+from jobs.execution.stored import Before
 from jobs.planning.plan import Plan
+from jobs.present.running import Running, running_lines
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
 from jobs.results.names import MEAN5
 
 PLAIN_SECONDS = 15.0
 LIVE_SECONDS = 0.2
+_PLAIN_WIDTH = 80
+_REST = 20
+BETWEEN = " · "
+_CLEAR, _CLEAR_ABOVE = "\r\x1b[K", "\x1b[1A\x1b[K"
+
+
+@dataclass
+class Attempt:
+    """A trial that runs, as its reports tell it."""
+
+    seed: int | None
+    config_key: str
+    began: float
+    epoch: int = 0
+    epochs: int = 0
+    before: int = 0
+    heard: float = 0.0
+    loss: float | None = None
+    value: float | None = None
+
+    def hear(self, data: dict[str, float], now: float) -> None:
+        """Takes a report; every epoch is reported, so the first one tells how many an earlier attempt had done."""
+        self.before = self.before if self.epoch else int(data["epoch"]) - 1
+        self.epoch, self.epochs, self.heard = int(data["epoch"]), int(data["epochs"]), now
+        self.loss, self.value = data.get("loss"), data.get("value")
+
+    @property
+    def share(self) -> float:
+        """The share of the trial that is done."""
+        return self.epoch / self.epochs if self.epochs else 0.0
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall seconds that the whole trial takes, scoring included; None before its first epoch."""
+        done = self.epoch - self.before
+        return (self.heard - self.began) / done * self.epochs if done else None
+
+    def left(self, now: float) -> float | None:
+        """Seconds left."""
+        return None if self.seconds is None else max(0.0, self.seconds * (1 - self.share) - (now - self.heard))
 
 
 @dataclass
 class Progress:
-    """Counts events and draws from time to time. `total` counts the plan, `done_before` the trials of earlier runs."""
+    """Counts events and draws from time to time. `total` counts the plan, `done_before` the trials of earlier runs.
+
+    `known` are the values of these, so that the best is that of the study, not of this run.
+    """
 
     plan: Plan
     total: int
     done_before: int
     out: TextIO = field(default_factory=lambda: sys.stderr)
+    known: Before = field(default_factory=Before)
     done: int = 0
     failed: int = 0
     early: int = 0
-    running: dict[str, float] = field(default_factory=dict[str, float])
-    values: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    running: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
     means: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
-    limited: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
     seconds: list[float] = field(default_factory=list[float])
     drawn: float = 0.0
     started: float = field(default_factory=time.monotonic)
@@ -46,17 +92,27 @@ class Progress:
 
     def __post_init__(self) -> None:
         self.live = self.out.isatty()
+        self._lines = 1
+        self._said = self._best = ""
+        self._counted, self._due = -1, 0.0
+        self.values: dict[str, list[float]] = defaultdict(list, self.known.values)
+        self.limited: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+        for cell, each in self.known.limited.items():
+            self.limited[cell] |= each
+        self._planned = {one.trial_key: (one.seed, one.config_key) for one in self.plan.trials} if self.plan else {}
 
     def hear(self, event: Event) -> None:
         """Counts one event."""
         if event.kind == "told":
             self.say(event.error)
         elif event.kind == "started":
-            self.running[event.key] = 0.0
+            seed, cell = self._planned.get(event.key, (None, ""))
+            self.running[event.key] = Attempt(seed, cell, time.monotonic())
             if event.error:
                 self.say(f"trial {event.key} goes on in another process: {event.error}")
         elif event.kind == "reported" and event.data.get("epochs"):
-            self.running[event.key] = event.data["epoch"] / event.data["epochs"]
+            one = self.running.setdefault(event.key, Attempt(None, "", time.monotonic()))
+            one.hear(dict(event.data), time.monotonic())
         elif event.kind in {"finished", "ended", "died"}:
             self._end(event)
         elif event.kind == "waiting":
@@ -70,7 +126,7 @@ class Progress:
         self.draw(now=begins)
 
     def _end(self, event: Event) -> None:
-        self.running.pop(event.key, None)
+        ended = self.running.pop(event.key, None)
         if event.data.get("status") == "paused":
             self._say_trouble(event)
             return
@@ -82,16 +138,17 @@ class Progress:
             self.say(f"trial {event.key} failed: {reason}")
             return
         self._say_trouble(event)
-        if event.kind == "ended" or event.data.get("status") == "stopped":
-            self.early += 1
-            return
-        self.seconds.append(event.data["seconds"])
-        cell = event.data["config_key"]
-        for name, value in event.data["limited"].items():
+        # One that was stopped has the value of the epoch that it reached, here as in every table.
+        cell = event.data.get("config_key") or (ended.config_key if ended else "")
+        for name, value in event.data.get("limited", {}).items():
             if value is not None:
                 self.limited[cell][name].append(value)
-        if event.data["value"] is not None:
+        if cell and event.data.get("value") is not None:
             self.values[cell].append(event.data["value"])
+        if event.kind == "ended" or event.data.get("status") == "stopped":
+            self.early += 1
+        else:
+            self.seconds.append(event.data["seconds"])
 
     def _say_trouble(self, event: Event) -> None:
         """Prints why an attempt could not continue from its checkpoint, or who stopped it."""
@@ -108,7 +165,8 @@ class Progress:
 
     def _clear(self) -> None:
         if self.live:
-            control(self.out, "\r\x1b[K")
+            control(self.out, _CLEAR + _CLEAR_ABOVE * (self._lines - 1))
+            self._lines = 1
 
     def draw(self, *, now: bool = False) -> None:
         """Shows the progress if enough time has passed, or at once with `now`."""
@@ -117,33 +175,48 @@ class Progress:
             return
         self.drawn = moment
         if self.live:
-            width = shutil.get_terminal_size().columns
+            lines = self.screen()
             self._clear()
-            self.out.write(one_line(self.line())[: width - 1])
-        else:
-            self.out.write(self.line() + "\n")
+            self.out.write("\n".join(lines))
+            self._lines = len(lines)
+        elif (told := "\n".join(_wrapped(self.parts(), _PLAIN_WIDTH))) != self._said:
+            self._said = told
+            self.out.write(f"{told}\n")
         self.out.flush()
+
+    def screen(self) -> list[str]:
+        """The lines for a terminal: the counts, and a table of the trials that run."""
+        width, height = shutil.get_terminal_size()
+        lines = [one_line(line)[: width - 1] for line in _wrapped(self.parts(), width - 1)]
+        now = time.monotonic()
+        trials = [
+            Running(key, one.seed, one.epoch, one.epochs or None, one.loss, one.value, one.left(now))
+            for key, one in list(self.running.items())
+        ]
+        room = height - len(lines) - 4  # The table's head, what is left out, and the line of the cursor.
+        metric = within_trial(self.plan.study.select.metric) if self.plan else "value"
+        return [*lines, *(line[: width - 1] for line in running_lines(trials, metric, width - 1, min(12, room)))]
 
     def close(self) -> None:
         """Draws a last time and ends the line; nothing, if nothing has begun."""
         if not self.drawn:
             return
+        self.running.clear()
         self.draw(now=True)
         if self.live:
             self.out.write("\n")
             self.out.flush()
 
-    def line(self) -> str:
-        """The progress in one line."""
+    def parts(self) -> list[str]:
+        """The counts, the best, and the time left."""
         parts = [f"{self.done_before + self.done}/{self.total} done", f"{len(self.running)} running"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.early} stopped early"] if self.early else []
         parts += [f"waiting: {one_line(self.waiting)}"] if self.waiting else []
-        parts += [text for text in (self.best(), self.remaining()) if text]
-        return " · ".join(parts)
+        return parts + [text for text in (self.best(), self.remaining()) if text]
 
     def best_values(self) -> list[float]:
-        """The values of the best configuration of this run so far that breaks no constraint; empty without one.
+        """The values of the study's best configuration so far that breaks no constraint; empty without one.
 
         No score is compared across data sets, so there is none of a study on several.
         """
@@ -169,28 +242,53 @@ class Progress:
         return known[1]
 
     def best(self) -> str:
-        """The best configuration of this run so far by its mean, with the 95 % interval over its seeds.
+        """The best configuration so far by its mean, with the 95 % interval over its seeds, as `aggregate` shows it.
 
         Empty over several data sets, across which no score is compared.
 
         The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
         Of a metric over several epochs, such as `mean5.npmi`, it is the last epoch's value, and says so.
         """
+        count, began = sum(map(len, list(self.values.values()))), time.monotonic()
+        # Of a hundred thousand trials it takes a tenth of a second, and the line is drawn often.
+        if count != self._counted and began >= self._due:
+            self._counted, self._best = count, self._best_now()
+            self._due = time.monotonic() + _REST * (time.monotonic() - began)
+        return self._best
+
+    def _best_now(self) -> str:
         chosen = self.best_values()
         if not chosen:
             return ""
         select = self.plan.study.select
-        found = score(chosen, bounds(select.metric))
+        floor = rounding(resolution([value for values in list(self.values.values()) for value in values]))
+        found = score(chosen, bounds(select.metric), floor)
         name, seeds = within_trial(select.metric), counted(len(chosen), "seed")
         if select.metric.startswith(("best.", MEAN5)):
             name += " of the last epoch"
         return f"best {name} {found.text} ({seeds})"
 
     def remaining(self) -> str:
-        """The time left, estimated from the trials that ended; empty before the first."""
-        if not self.seconds:
+        """The time left: from the trials that ended, or before the first from those that run; else empty."""
+        shares = sum(one.share for one in self.running.values())
+        left = max(0.0, self.total - self.done_before - self.done - self.failed - shares)
+        if self.seconds:
+            # Measured wall time per trial, with all overheads.
+            each = (time.monotonic() - self.started) / (len(self.seconds) + shares)
+        elif lengths := [one.seconds for one in self.running.values() if one.seconds is not None]:
+            each = fmean(lengths) / len(self.running)
+        else:
             return ""
-        left = self.total - self.done_before - self.done - self.failed - sum(self.running.values())
-        # Measured wall time per trial, with all overheads.
-        per_trial = (time.monotonic() - self.started) / (len(self.seconds) + sum(self.running.values()))
-        return f"about {duration(max(0.0, left) * per_trial)} left"
+        return f"about {duration(left * each)} left"
+
+
+def _wrapped(parts: list[str], width: int) -> list[str]:
+    """The parts on as few lines as their width allows; a part is broken only where it is longer than a line."""
+    lines: list[str] = []
+    for part in parts:
+        if lines and len(lines[-1]) + len(BETWEEN) + len(part) <= width:
+            lines[-1] += f"{BETWEEN}{part}"
+        else:
+            indent = "  " if lines else ""
+            lines += textwrap.wrap(part, max(20, width), initial_indent=indent, subsequent_indent="    ")
+    return lines

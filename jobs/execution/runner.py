@@ -14,10 +14,11 @@ from cluster import memory
 from cluster.executor import LEFT, ClusterError, Event, Stop
 from core.errors import UserError
 from jobs.analysis.scores import CONSENSUS
-from jobs.execution import dispatch
+from jobs.execution import dispatch, tracked
 from jobs.execution.dispatch import LEAVE_SECONDS, CardHours, Orders, Pace
 from jobs.execution.fail_fast import Breaker
 from jobs.execution.gathering import Gatherer
+from jobs.execution.notices import Notices
 from jobs.execution.stored import advanced_since, begun, card_hours, epoch_times, write_failure, write_study
 from jobs.execution.tasks import Listener, Ready, run_tasks, source_of, this_machine_for, worker_count
 from jobs.models import states
@@ -32,7 +33,7 @@ from jobs.results.layout import QUEUE, existing, study_folder, trial_files
 from jobs.results.lock import exclusive
 from jobs.results.storage import StorageError
 from jobs.study import plug_ins, trust
-from jobs.study.sections import Budget
+from jobs.study.sections import Budget, Notify
 from jobs.study.study import Study
 
 MANY_FILES = 200
@@ -123,7 +124,7 @@ def run(
         ClusterError: the machines do not have what the study asks for.
     """
     trust.recall()
-    trust.name(trust.own(plug_ins.plug_in_files(study)))
+    trust.name(trust.own(plug_ins.every_file(study)))
     with preparing(quiet=not progress):
         ready = prepare(study, results, workers, address=address, allow_cpu=allow_cpu, keep_going=keep_going)
     stop = stop or Stop()
@@ -176,6 +177,7 @@ def ready(
     memory.check(study.resources.memory_gb)
     if study.select.save_model and importlib.util.find_spec("safetensors") is None:
         raise UserError("select.save_model: safetensors is not installed: uv sync --extra safetensors --inexact")
+    tracked.check(study.track)
     goes_on: list[str] = []
     if study.select.save_state:
         states.refuse_fixed(todo)
@@ -195,6 +197,7 @@ def ready(
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
     """Trains the trials of a prepared study; see `run`."""
     name, end = ready.plan.study.name, _End()
+    notices = Notices(name, ready.plan.study.notify if ready.only is None else Notify(on=()))
     storage.sweep(study_folder(ready.results, name))
     storage.sweep(existing(storage.at(ready.results), QUEUE))
     if ready.anything:
@@ -202,7 +205,7 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
             write_study(ready.results, ready.plan)
             if ready.again in stops.asked(study_folder(ready.results, name)):
                 stops.withdraw(study_folder(ready.results, name), ready.again)
-            _execute(ready, on_event, stop, end)
+            _execute(ready, on_event, stop, end, notices)
             end.unwritable = end.unwritable or _tidy(ready)
     try:
         summary = summarise(known(ready.plan, ready.results), ready.results)
@@ -210,7 +213,11 @@ def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:
         left = ready.plan.n_trials - (before := len(ready.plan.trials) - len(ready.todo))
         summary = Summary(before, 0, left)
         end.unwritable = end.unwritable or str(error)
-    return replace(summary, stopped=stop.requested, signal=stop.signal, **vars(end))
+    summary = replace(summary, stopped=stop.requested, signal=stop.signal, **vars(end))
+    if ready.anything:
+        why = summary.unwritable or summary.paused or summary.limit or "it was stopped" * summary.stopped
+        notices.end(done=summary.done, failed=summary.failed, missing=summary.missing, why=why)
+    return summary
 
 
 @dataclass
@@ -274,7 +281,7 @@ def summarise(plan: Plan, results: str) -> Summary:
     return Summary(counts["done"], counts["failed"], counts["missing"] + counts["interrupted"] + unchosen)
 
 
-def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
+def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End, notices: Notices) -> None:
     study, results = ready.plan.study, storage.absolute(ready.results)
     device = "cuda" if study.resources.gpu else "cpu"
     shared = dispatch.shared(study, results, plug_ins.plug_in_files(study), device=device)
@@ -300,6 +307,7 @@ def _execute(ready: Ready, on_event: Listener, stop: Stop, end: _End) -> None:
             end.hopeless, end.saved = end.hopeless + 1, end.saved + saved
         breaker.hear(event)
         gatherer.hear(event)
+        notices.hear(event)
         on_event(event)
 
     from jobs.results.writer import new_attempt_id  # pyarrow is slow to import: a plan does without it

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -11,6 +12,7 @@ from core.seal import seal_json
 from jobs.planning import apart
 from jobs.planning.plan import Plan
 from jobs.results import peek, provenance, storage
+from jobs.results.header import FINISHED
 from jobs.results.identity import PROTOCOL
 from jobs.results.layout import ASSIGNMENTS, CHECKPOINTS, STUDY_JSON, study_folder, trial_files
 from jobs.study import plug_ins
@@ -32,6 +34,44 @@ def advanced_since(results: str, study: str, attempt_id: str) -> bool:
     table = load(study_folder(results, study), attempts=True, columns=["attempt_id", "own_seconds"]).table
     columns = (table[name].to_pylist() for name in ("attempt_id", "own_seconds"))
     return any(one > attempt_id and seconds for one, seconds in zip(*columns, strict=True))
+
+
+@dataclass(frozen=True)
+class Before:
+    """What finished trials of a study have told before a run.
+
+    Attributes:
+        values: By configuration, the last values of the metric that the study selects by.
+        limited: By configuration and metric, the values of those that the constraints are on.
+    """
+
+    values: Mapping[str, list[float]] = field(default_factory=dict[str, list[float]])
+    limited: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict[str, Mapping[str, list[float]]])
+
+
+def before(results: str, plan: Plan) -> Before:
+    """The values of a plan's trials that have ended, as the trials report them."""
+    from jobs.analysis.pareto import Aims
+    from jobs.analysis.scores import within_trial
+    from jobs.results.reader import column_cells, load
+
+    metric, limits = within_trial(plan.study.select.metric), tuple(Aims.of(asdict(plan.study.select)).limits)
+    kinds = ("metric.{}", "health.{}", "{}")
+    names = {name: [kind.format(name) for kind in kinds] for name in (metric, *limits)}
+    columns = ["status", *(column for some in names.values() for column in some)]
+    table = load(study_folder(results, plan.study.name), columns=columns).table
+    planned = {one.trial_key for one in plan.trials}
+    rows = zip(*(table[name].to_pylist() for name in ("trial_key", "config_key", "status")), strict=True)
+    counting = [(row, cell) for row, (key, cell, status) in enumerate(rows) if key in planned and status in FINISHED]
+    found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in names}
+    for name, some in names.items():
+        cells = [column_cells(table, column) for column in some]
+        for row, cell in counting:
+            value = next((each[row] for each in cells if each[row] is not None), None)
+            if value is not None:
+                found[name][cell].append(value)
+    keys = {cell for _, cell in counting}
+    return Before(found[metric], {cell: {name: found[name][cell] for name in limits} for cell in keys})
 
 
 def begun(results: str, study: str) -> set[str]:

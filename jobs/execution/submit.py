@@ -26,7 +26,7 @@ from jobs.results import provenance
 from jobs.results.layout import PLUG_INS, PREFIX, STUDY_YAML, study_folder
 from jobs.results.lock import holder
 from jobs.study import snapshot, state_folder
-from jobs.study.plug_ins import plug_in_files
+from jobs.study.plug_ins import every_file
 
 if TYPE_CHECKING:
     from jobs.study.study import Study
@@ -62,7 +62,7 @@ def send(
     """
     if over := study.budget.over:
         raise UserError(over)
-    for file in plug_in_files(study):
+    for file in every_file(study):
         plugins.checked(file)  # They are sent with the job.
     jobs = Jobs(address, insecure=insecure)
     for warning in jobs.access.warnings:

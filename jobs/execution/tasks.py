@@ -15,7 +15,7 @@ from jobs.execution import output
 from jobs.execution.dispatch import Orders
 from jobs.planning import source
 from jobs.planning.plan import Plan, PlannedTrial
-from jobs.results import provenance
+from jobs.results import course, provenance
 from jobs.study import search as searches
 from jobs.study.sections import Budget
 from jobs.study.study import Study
@@ -63,11 +63,13 @@ def _work(payload: Mapping[str, Any], report: Report, *, alone: bool) -> Mapping
     from jobs.results.writer import new_attempt_id
 
     attempt_id = new_attempt_id()
-    with output.kept(payload["results"], payload["study"], payload["trial_key"], attempt_id, alone=alone) as tend:
+    printed = output.kept(payload["results"], payload["study"], payload["trial_key"], attempt_id, alone=alone)
+    with printed as tend, course.kept(payload, within_trial(payload["metric"]), attempt_id) as add:
         from jobs.execution.trial import run_trial
 
         def told(news: Mapping[str, Any]) -> None:
             tend()
+            add(news)
             report(news)
 
         return run_trial(payload, told, attempt_id)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import math
 import time
@@ -29,9 +28,10 @@ from core.training.fit import EpochRow, fit
 from core.training.method import DivergedError
 from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
-from jobs.execution import epochs
+from jobs.execution import epochs, output
 from jobs.execution.order import Order, first_row
 from jobs.execution.reasons import joined, kind
+from jobs.execution.tracked import Tracked
 from jobs.execution.verdict import SAVED, Judge, left
 from jobs.models import assignments, states
 from jobs.models.assignments import KeepRule
@@ -39,7 +39,7 @@ from jobs.models.best import BestModel
 from jobs.results import kept, peek, storage
 from jobs.results.checkpoints import Checkpoints, try_to_read
 from jobs.results.kept import Kept
-from jobs.results.layout import CHECKPOINTS, LOGS, exchange_file, study_folder
+from jobs.results.layout import CHECKPOINTS, exchange_file, study_folder
 from jobs.results.schema import ELSEWHERE
 from jobs.results.stops import Request
 from jobs.results.storage import StorageError, put
@@ -59,19 +59,19 @@ def run_trial(payload: Mapping[str, Any], report: Report, attempt_id: str = "") 
 
     Args:
         payload: the fields of an `Order`.
-        report: receives after each epoch `epoch`, `epochs`, the selection metric's last `value`, and whether this
-            epoch was `scored`.
+        report: receives after each epoch `epoch`, `epochs`, the selection metric's last `value`, `seconds` so far, the
+            `loss` (None without one), and whether this epoch was `scored`.
         attempt_id: the attempt's id; by default a new one.
 
     Returns:
-        `status` (`paused` for a member of a population that waits), `reason`, `config_key`, `seconds`, `epochs`
-        done, the selection metric's last `value`, the values of the `limited` metrics, the seconds `saved` by an early
-        end (None without one), and whether the row is `stored`. If it cannot be, this is the attempt's only record.
+        `status` (`paused` for a member of a population that waits), `reason`, `verdict`, `config_key`, `seconds`,
+        `epochs` done, the selection metric's last `value`, the values of the `limited` metrics, the seconds `saved` by
+        an early end (None without one), and whether the row is `stored`. If not, this is the attempt's only record.
     """
     order = Order(**payload)
     plugins.allow(*order.plug_ins)
     if order.again and peek.has_finished(study_folder(order.results, order.study), order.trial_key):
-        known = {"status": "ok", "reason": "", "config_key": order.config_key, "saved": None}
+        known = {"status": "ok", "reason": "", "verdict": "", "config_key": order.config_key, "saved": None}
         return {**known, "seconds": 0.0, "epochs": 0, "value": None, "limited": {}, "stored": True}
     running = _Running(order, attempt_id)
     try:
@@ -110,6 +110,7 @@ class _Running:
         self.label_free = float("-inf")
         self.began = self.beaten = time.monotonic()
         self.request = Request(self.folder, order.trial_key)
+        self.tracked = Tracked(order)
         self.devices: list[str] = []
         self.elsewhere = ""
         self.seconds = self.saving = 0.0
@@ -126,6 +127,7 @@ class _Running:
         resume = self._resume()
         self._add_device()
         write(order.results, self.attempt)
+        self.tracked.open(self.attempt.attempt_id, resume.epoch if resume else 0)
         return resume
 
     def train(self, report: Report, resume: TrainingState | None) -> None:
@@ -139,6 +141,7 @@ class _Running:
             if row.unended:
                 self._keep_state(row.unended)
             self._record(row)
+            self.tracked.log(self.attempt)
             if row.last:
                 break
             if row.epoch == self.order.until:
@@ -160,10 +163,11 @@ class _Running:
                 self._interrupted(row)
                 raise
         self.attempt.status = "ok"
-        self.attempt.reason = joined(self.attempt.reason, *self._warnings())
+        warnings = [*health.warnings(self.attempt.metrics, self.attempt.health), *check_loss(self.config)]
+        self.attempt.reason = joined(self.attempt.reason, *warnings)
         self._write_model()
         self._keep_clusters()
-        self._write()
+        self._write_last()
         self.checkpoints.clear()
 
     def diverged(self, why: str) -> None:
@@ -182,27 +186,23 @@ class _Running:
 
     def fail(self, reason: str, *, log: bool = True) -> None:
         """Ends the attempt as failed and writes the traceback to a separate file."""
-        self.attempt.status, self.attempt.reason = "failed", reason
         self.attempt.own_seconds = time.monotonic() - self.began
+        self.attempt.status, self.attempt.reason = "failed", self.tracked.close("failed", reason)
         try:
             write(self.order.results, self.attempt)
         except StorageError:
             self.stored = False
         if log:
-            self._log(traceback.format_exc())
+            name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
+            output.keep_traceback(self.folder, name, traceback.format_exc())
             self.checkpoints.clear()
-
-    def _log(self, text: str) -> None:
-        name = f"{self.order.trial_key}.{self.attempt.attempt_id}.txt"
-        with contextlib.suppress(StorageError):  # The row has the reason.
-            if not storage.is_link(self.folder / LOGS):  # It may lead out of the results.
-                put(self.folder / LOGS / name, text.encode())
 
     def outcome(self) -> dict[str, Any]:
         """The report on a finished attempt for the driver."""
         return {
             "status": "paused" if self.attempt.status == "running" else self.attempt.status,
             "reason": self.attempt.reason,
+            "verdict": self.attempt.verdict,
             "config_key": self.attempt.config_key,
             "seconds": self.attempt.seconds,
             "epochs": self.attempt.epochs_done,
@@ -213,8 +213,9 @@ class _Running:
         }
 
     def _news(self, row: EpochRow) -> dict[str, Any]:
-        scored = row.scores is not None and self._value() is not None
-        return {"epoch": row.epoch, "epochs": self.config.epochs, "value": self._value(), "scored": scored}
+        value, loss = self._value(), row.metrics.get("loss")
+        told = {"epoch": row.epoch, "epochs": self.config.epochs, "value": value, "seconds": self.seconds, "loss": loss}
+        return told | {"scored": row.scores is not None and value is not None}
 
     def _end_early(self, row: EpochRow) -> None:
         self._end(f"BEHIND: stopped after epoch {row.epoch} of {self.config.epochs} by its {self.metric}")
@@ -229,7 +230,7 @@ class _Running:
         self.attempt.reason = joined(why, self.elsewhere)
         self._write_model()
         self._keep_clusters()
-        self._write()
+        self._write_last()
         self.checkpoints.clear()
 
     def _stop(self, row: EpochRow, by: str) -> None:
@@ -238,17 +239,14 @@ class _Running:
         self.attempt.status = "stopped"
         self.attempt.reason = f"STOPPED: by {by}, after epoch {row.epoch} of {self.config.epochs}"
         self._keep_clusters()
-        self._write()
+        self._write_last()
 
     def _pause(self, row: EpochRow) -> None:
         """Pauses at an exchange of the population until the next order."""
         put(exchange_file(self.folder, self.order.trial_key, row.epoch), self._content(row))
         self.attempt.reason = joined(self.attempt.reason, f"WAITING: for the exchange at epoch {row.epoch}")
-        self._write()
+        self._write_last("paused")
         self.checkpoints.clear()
-
-    def _warnings(self) -> list[str]:
-        return [*health.warnings(self.attempt.metrics, self.attempt.health), *check_loss(self.config)]
 
     def _value(self) -> float | None:
         return self.attempt.metrics.get(self.metric, self.attempt.health.get(self.metric))
@@ -260,11 +258,15 @@ class _Running:
         self.judge.fill(self.attempt, ended=self.attempt.status == "ok")
         write(self.order.results, self.attempt)
 
+    def _write_last(self, status: str = "") -> None:
+        """Ends the trackers' runs and writes the last row, with what they failed in."""
+        self.attempt.reason = self.tracked.close(status or self.attempt.status, self.attempt.reason)
+        self._write()
+
     def _record(self, row: EpochRow) -> None:
-        attempt = self.attempt
+        attempt, changing = self.attempt, {key: self.order.parameters[key] for key in self.order.changing}
         self.seconds += row.train_seconds + row.evaluation_seconds
         attempt.own_seconds = time.monotonic() - self.began
-        changing = {key: self.order.parameters[key] for key in self.order.changing}
         found = epochs.add(attempt, row, self.seconds, changing, self.data)
         if row.scores is not None:
             self.scored = row.scores.assignment and (row.epoch, row.scores.assignment)
@@ -276,9 +278,7 @@ class _Running:
 
     def _keep_best(self, epoch: int, found: dict[str, float]) -> None:
         name = self.metric
-        if name not in found:
-            return
-        if beats(found[name], self.attempt.best.get(name), self.order.mode):
+        if name in found and beats(found[name], self.attempt.best.get(name), self.order.mode):
             self.attempt.best_epoch, self.attempt.best = epoch, found
 
     # Checkpoints
@@ -296,6 +296,7 @@ class _Running:
         self._write_checkpoint(row)
         self.attempt.reason = "INTERRUPTED"
         self._write()
+        self.tracked.close("interrupted", self.attempt.reason, leaving=True)
 
     def _write_model(self) -> None:
         if self.model:

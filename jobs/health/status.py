@@ -1,9 +1,8 @@
 """The state of a study, read from its result files alone, whether the study is running, finished or copied."""
 
 import time
-from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
@@ -17,10 +16,10 @@ from jobs.analysis.leaderboard import Entry, wanted_columns
 from jobs.analysis.pareto import Aims
 from jobs.health.usage import COLUMNS as USAGE
 from jobs.health.usage import Usage, usage
-from jobs.results import lock, records, stops, storage
+from jobs.results import course, lock, records, stops, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, TRIALS, existing, study_name
-from jobs.results.reader import load, take
+from jobs.results.reader import Loaded, column_cells, load, take
 from jobs.results.storage import Place
 
 PATIENCE_SECONDS = 90.0
@@ -38,11 +37,15 @@ class Trial:
 
     Attributes:
         state: `running`, `silent` (its process may be dead), `interrupted` (it can be resumed) or `failed`.
-        epoch: The last epoch written.
+        epoch: The last epoch known.
         epochs: Number of epochs planned; None if unknown.
-        heard: Seconds since its file was last written; None if the file is gone.
+        heard: Seconds since its files were last written; None if its row is gone.
         reason: Why it failed.
         verdict: What its health was when its file was last written: `OK` or codes; empty if unknown.
+        loss: That of the last epoch of a running trial; None if unknown.
+        value: The metric of its last scored epoch; None if unknown.
+        seconds_left: Estimated wall time left of a running trial, scoring included; None before its first epoch.
+        attempt_id: The attempt that it tells of.
     """
 
     trial_key: str
@@ -55,6 +58,10 @@ class Trial:
     host: str
     reason: str
     verdict: str = ""
+    loss: float | None = None
+    value: float | None = None
+    seconds_left: float | None = None
+    attempt_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +75,7 @@ class StudyStatus:
         begun: The trials that have begun and are not done.
         metric: The metric by which the study selects.
         best: The best configuration so far; None before the first result, and where there are several data sets.
-        seconds_left: Estimated wall time left; None unless a trial is running and a trial is done.
+        seconds_left: Estimated wall time left; None unless a trial is running, and has ended an epoch or one is done.
         warnings: Sentences on files that cannot be read.
         per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
         used: The hours that all attempts in the study's folder took, by person.
@@ -101,7 +108,13 @@ class StudyStatus:
         return sum(one.state == state for one in self.begun)
 
 
-def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
+def columns(folder: Place) -> list[str]:
+    """The columns that `standing` reads of a study's attempts."""
+    metric, _, aims = _ranking(_plan(folder)[0])
+    return [*_COLUMNS, *USAGE, *wanted_columns(metric, aims, alone=True)]
+
+
+def standing(folder: Place, *, ended: bool = False, loaded: Loaded | None = None) -> StudyStatus:
     """Reads one `study=…` folder.
 
     The age of a file comes from its modification time, which `cp -p` and `rsync -a` keep.
@@ -110,32 +123,36 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         folder: The study's folder.
         ended: Whether the caller knows that no process runs the study; else its lock may tell it. An unfinished trial
             then counts as interrupted, however recent its file is.
+        loaded: The attempts with `columns`, where the caller has read them.
     """
     ended = ended or lock.is_free(folder)
     plan, warnings = _plan(folder)
-    select: dict[str, Any] = plan.get("select") or {"metric": "nmi", "mode": "max"}
-    metric, mode = select["metric"] or "nmi", select.get("mode") or direction(select["metric"] or "nmi") or "max"
-    aims = Aims.of(select)
-    loaded = load([folder], attempts=True, columns=[*_COLUMNS, *USAGE, *wanted_columns(metric, aims)])
-    attempts = _attempts(loaded.table)
-    keys = [str(trial[0]) for trial in plan.get("trials") or () if trial]
+    metric, mode, aims = _ranking(plan)
+    loaded = loaded or load([folder], attempts=True, columns=columns(folder))
+    table = loaded.table
+    attempts = _Attempts(table)
+    keys = [str(trial[0]) for trial in plan.pop("trials", None) or () if trial]
     planned: int = plan.get("n_trials") or len(keys)
     # A search algorithm adds trials while it runs, so its trials are those that have begun.
-    one_each = take(loaded.table, [_row(rows)["place"] for rows in attempts.values()])
+    one_each = take(table, [attempts.counting(key) for key in attempts.places])
     contents = plan.get("plug_ins") or {}
-    own = {key: attempts[key] for key in keys if key in attempts}
+    own = [key for key in keys if key in attempts.places]
     if planned > len(keys) or not keys:
-        own |= {key: attempts[key] for key in _belonging(one_each, contents)}
+        own = [*dict.fromkeys([*own, *_belonging(one_each, contents)])]
     planned = max(planned, len(own))
-    done = {key: good for key, rows in own.items() if (good := _done_attempt(rows))}
-    slowest = _slowest(loaded.table)
-    begun = tuple(_trial(folder, rows[-1], slowest, ended=ended) for key, rows in own.items() if key not in done)
+    counting = {key: attempts.counting(key) for key in own}
+    bests = _bests(table, sorted(counting.values()), (metric, mode), aims)
+    done = {key: place for key, place in counting.items() if attempts.status[place] in FINISHED}
+    slowest = _slowest(table)
+    ends = [attempts.places[key][-1] for key in own if key not in done]
+    begun = tuple(_trial(folder, row, slowest, ended=ended) for row in _rows(table, ends))
     missing = planned - len(own)
     asked = stops.asked(folder)
-    stopped = [key for key, row in done.items() if key in asked and row["status"] == "stopped"]
-    saved = [row[_SAVED] for row in done.values() if row["status"] == "stopped" and row.get(_SAVED) is not None]
-    bests = _bests(loaded.table, own, (metric, mode), aims)
-    lengths = [row["seconds"] for key, row in done.items() if key not in stopped]
+    ended_early = {key: place for key, place in done.items() if attempts.status[place] == "stopped"}
+    stopped = [key for key in ended_early if key in asked]
+    all_saved, seconds = column_cells(table, _SAVED), column_cells(table, "seconds")
+    saved = [all_saved[place] for place in ended_early.values() if all_saved[place] is not None]
+    lengths = [seconds[place] for key, place in done.items() if key not in stopped]
     return StudyStatus(
         study=study_name(folder),
         planned=planned,
@@ -146,8 +163,8 @@ def standing(folder: Place, *, ended: bool = False) -> StudyStatus:
         best=bests[0][1] if len(bests) == 1 else None,
         seconds_left=_seconds_left(lengths, begun, missing),
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
-        used=usage(loaded.table),
-        per_hour=_per_hour(list(done.values()), begun),
+        used=usage(table),
+        per_hour=_per_hour(table, list(done.values()), begun),
         apart=tuple(apart.told(one_each, contents, ())),
         stopped=tuple(stopped),
         hopeless=len(saved),
@@ -169,13 +186,40 @@ def _plan(folder: Place) -> tuple[dict[str, Any], list[str]]:
         return {"select": snapshot.select(folder)}, [f"{path} is skipped: it is torn or damaged ({error.reason})."]
 
 
-def _attempts(table: pa.Table) -> dict[str, list[dict[str, Any]]]:
-    """Every trial's attempts, the earliest first, each with its row number as `place`."""
+def _ranking(plan: Mapping[str, Any]) -> tuple[str, str, Aims]:
+    """The metric that the study selects by, whether larger is better, and its constraints."""
+    select: dict[str, Any] = plan.get("select") or {"metric": "nmi", "mode": "max"}
+    metric = select["metric"] or "nmi"
+    return metric, select.get("mode") or direction(metric) or "max", Aims.of(select)
+
+
+class _Attempts:
+    """The attempts at each trial, by their rows in a table: what a row tells is looked up only where it is shown.
+
+    Attributes:
+        places: By trial key, the rows of its attempts, the earliest first.
+        status: Of each row.
+    """
+
+    def __init__(self, table: pa.Table) -> None:
+        self.status: list[str] = table["status"].to_pylist()
+        ids: list[str] = table["attempt_id"].to_pylist()
+        self.places: dict[str, list[int]] = {}
+        for place, key in enumerate(table["trial_key"].to_pylist()):
+            self.places.setdefault(key, []).append(place)
+        for places in self.places.values():
+            places.sort(key=ids.__getitem__)
+
+    def counting(self, key: str) -> int:
+        """The row of the attempt that counts for a trial."""
+        places = self.places[key]
+        done = (place for status in FINISHED for place in places if self.status[place] == status)
+        return next(done, places[-1])
+
+
+def _rows(table: pa.Table, places: list[int]) -> list[dict[str, Any]]:
     names = [name for name in ("trial_key", "attempt_id", "seed", "status", *_COLUMNS) if name in table.column_names]
-    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for place, row in enumerate(table.select(names).to_pylist()):
-        found[row["trial_key"]].append({**row, "place": place})
-    return {key: sorted(rows, key=lambda row: row["attempt_id"]) for key, rows in found.items()}
+    return take(table.select(names), places).to_pylist()
 
 
 def _belonging(table: pa.Table, contents: apart.Contents) -> list[str]:
@@ -183,15 +227,6 @@ def _belonging(table: pa.Table, contents: apart.Contents) -> list[str]:
     here, _ = apart.split(table)
     others = apart.other_contents(here, contents)
     return [key for row, key in enumerate(here["trial_key"].to_pylist()) if row not in others]
-
-
-def _row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The attempt that counts for a trial."""
-    return _done_attempt(rows) or rows[-1]
-
-
-def _done_attempt(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    return next((row for status in FINISHED for row in rows if row["status"] == status), None)
 
 
 def _slowest(table: pa.Table) -> float | None:
@@ -202,7 +237,10 @@ def _slowest(table: pa.Table) -> float | None:
 
 def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ended: bool) -> Trial:
     heard = _seconds_since_write(folder / TRIALS / f"{row['trial_key']}.{row['attempt_id']}.parquet")
-    return Trial(
+    told = course.read(folder, row["trial_key"], row["attempt_id"]) if row["status"] == "running" else None
+    if told is not None and heard is not None:
+        heard = min(heard, max(0.0, time.time() - told.written))
+    one = Trial(
         trial_key=row["trial_key"],
         seed=row["seed"],
         state=_state(row, heard, slowest, ended=ended),
@@ -213,7 +251,27 @@ def _trial(folder: Place, row: Mapping[str, Any], slowest: float | None, *, ende
         host=row["host"] or "",
         reason=row["reason"] or "",
         verdict=row.get("verdict") or "",
+        attempt_id=row["attempt_id"],
     )
+    return _with(one, told)
+
+
+def updated(folder: Place, one: Trial) -> Trial:
+    """A running trial as its epochs tell it by now, without a look at its row."""
+    told = course.read(folder, one.trial_key, one.attempt_id)
+    return _with(one if told is None else replace(one, heard=max(0.0, time.time() - told.written)), told)
+
+
+def _with(one: Trial, told: course.Course | None) -> Trial:
+    """The trial with what its epochs tell beyond its row."""
+    done = told.done if told else ()
+    if done and done[-1].epoch >= one.epoch:
+        one = replace(one, epoch=done[-1].epoch, seconds=done[-1].seconds, loss=done[-1].loss)
+    value = next((each.value for each in reversed(done) if each.value is not None), one.value)
+    left = one.seconds_left
+    if one.state == "running" and one.epochs and one.epoch:
+        left = max(0.0, (one.epochs - one.epoch) * one.seconds / one.epoch)
+    return replace(one, value=value, seconds_left=left)
 
 
 def _seconds_since_write(path: Place) -> float | None:
@@ -230,11 +288,8 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
     return "silent" if heard is not None and heard > limit else "running"
 
 
-def _bests(
-    table: pa.Table, own: Mapping[str, Sequence[dict[str, Any]]], ranking: tuple[str, str], aims: Aims
-) -> tuple[tuple[str, Entry], ...]:
+def _bests(table: pa.Table, rows: list[int], ranking: tuple[str, str], aims: Aims) -> tuple[tuple[str, Entry], ...]:
     """The first entry of each data set's leaderboard over one row per trial."""
-    rows = [_row(attempts)["place"] for attempts in own.values()]
     if not rows:
         return ()
     try:
@@ -245,20 +300,25 @@ def _bests(
 
 def _seconds_left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int) -> float | None:
     """Wall seconds until all trials are done: the remaining training time, shared among the running trials."""
-    known = [one for one in seconds if one]
-    states = Counter(one.state for one in begun)
-    if not known or not states["running"]:
+    running = [one for one in begun if one.state == "running"]
+    known = [one for one in seconds if one] or [
+        one.seconds + one.seconds_left for one in running if one.seconds_left is not None
+    ]
+    if not known or not running:
         return None
-    rest = {state: [max(0.0, fmean(known) - one.seconds) for one in begun if one.state == state] for state in states}
-    waiting = missing * fmean(known) + sum(rest.get("interrupted", [])) + sum(rest.get("silent", []))
-    running = rest["running"]
-    return max(*running, (sum(running) + waiting) / len(running))
+    rest = [max(0.0, fmean(known) - one.seconds) for one in begun if one.state in {"interrupted", "silent"}]
+    # A trial's own speed tells more of it than the others' length.
+    own = [max(0.0, fmean(known) - one.seconds) if (left := one.seconds_left) is None else left for one in running]
+    return max(*own, (sum(own) + missing * fmean(known) + sum(rest)) / len(own))
 
 
-def _per_hour(done: Sequence[Mapping[str, Any]], begun: Sequence[Trial]) -> float | None:
+def _per_hour(table: pa.Table, done: list[int], begun: Sequence[Trial]) -> float | None:
     """Trials done per hour; None if no trial is running or fewer than two are done."""
-    known = [row for row in done if row["started"] and row["seconds"]]
-    ends = sorted(row["started"].timestamp() + row["seconds"] for row in known)[-_LATEST:]
-    if len(ends) < 2 or ends[-1] == ends[0] or not any(one.state == "running" for one in begun):
+    if not any(one.state == "running" for one in begun):
+        return None
+    started, seconds = column_cells(table, "started"), column_cells(table, "seconds")
+    known = [place for place in done if started[place] and seconds[place]]
+    ends = sorted(started[place].timestamp() + seconds[place] for place in known)[-_LATEST:]
+    if len(ends) < 2 or ends[-1] == ends[0]:
         return None
     return (len(ends) - 1) / (ends[-1] - ends[0]) * 3600

@@ -1,13 +1,13 @@
 """Who used how much: the hours and card-hours of all attempts at a study's trials, those that failed included."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
 from jobs.results.header import FINISHED
+from jobs.results.reader import column_cells
 
 COLUMNS = ("source", "own_seconds", "gpu", "by")
 
@@ -58,33 +58,36 @@ def usage(table: pa.Table) -> Usage:
     Args:
         table: Rows from `jobs.results.reader`, one per attempt, with those of `COLUMNS` that they have.
     """
-    names = [name for name in ("study", "trial_key", "attempt_id", "status", *COLUMNS) if name in table.column_names]
-    rows = [row for row in table.select(names).to_pylist() if row.get("source") != "import"]
-    trials: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
-    for row in rows:
-        trials[row["study"], row["trial_key"]].append(row)
+    lost = _lost(table)
     found: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
-    for attempts in trials.values():
-        lost = _lost(attempts)
-        for row in attempts:
-            if (seconds := row.get("own_seconds")) is not None:
-                hours, cards = seconds / 3600, seconds / 3600 * (row.get("gpu") or 0.0)
-                is_lost = row["attempt_id"] in lost
-                found[row.get("by") or ""].append((hours, cards, hours * is_lost, cards * is_lost))
+    untold = 0
+    columns = (column_cells(table, name) for name in ("attempt_id", *COLUMNS))
+    for attempt, source, seconds, gpu, by in zip(*columns, strict=True):
+        if source == "import":
+            continue
+        if seconds is None:
+            untold += 1
+            continue
+        hours, cards, is_lost = seconds / 3600, seconds / 3600 * (gpu or 0.0), attempt in lost
+        found[by or ""].append((hours, cards, hours * is_lost, cards * is_lost))
     people = sorted((_sum(by, parts) for by, parts in found.items()), key=lambda one: (-one.hours, one.by))
-    return Usage(tuple(people), sum(row.get("own_seconds") is None for row in rows))
+    return Usage(tuple(people), untold)
 
 
-def _lost(attempts: Sequence[Mapping[str, Any]]) -> set[str]:
-    """The attempts of one trial whose time a failure lost: failed ones, and killed ones of a trial that never ended."""
-    failed = [row["attempt_id"] for row in attempts if row["status"] == "failed"]
-    done = any(row["status"] in FINISHED for row in attempts)
-    killed = [
-        row["attempt_id"]
-        for row in attempts
-        if row["status"] == "running" and not done and failed and row["attempt_id"] < max(failed)
-    ]
-    return {*failed, *killed}
+def _lost(table: pa.Table) -> set[str]:
+    """The attempts whose time a failure lost: failed ones, and killed ones before a failure of a trial never done."""
+    rows = list(zip(*(table[name].to_pylist() for name in ("study", "trial_key", "attempt_id", "status")), strict=True))
+    failed: dict[tuple[str, str], str] = {}
+    for study, key, attempt, status in rows:
+        if status == "failed":
+            failed[study, key] = max(failed.get((study, key), ""), attempt)
+    done = {(study, key) for study, key, _, status in rows if status in FINISHED and (study, key) in failed}
+    return {
+        attempt
+        for study, key, attempt, status in rows
+        if status == "failed"
+        or (status == "running" and (study, key) not in done and attempt < failed.get((study, key), ""))
+    }
 
 
 def _sum(by: str, parts: Sequence[tuple[float, float, float, float]]) -> Used:

@@ -87,8 +87,11 @@ def prepare(
     Raises:
         UserError: Something is wrong; the message has one line per mistake with its line number.
     """
-    content = read(path, sheet=sheet, encoding=encoding)
-    answers = answers or Answers(mapping or {})
+    return understood(read(path, sheet=sheet, encoding=encoding), answers or Answers(mapping or {}), table)
+
+
+def understood(content: Content, answers: Answers, table: int | None = None) -> Prepared:
+    """What a file that was read means; see `prepare`."""
     chosen = _chosen(content, table, answers.mapping)
     tables, asked = entries.with_further_runs(chosen, answers.below)
     raw = columns(tables)

@@ -12,9 +12,9 @@ from core.config.schema import PlugIn
 from core.data.columns import cut, listed
 from core.data.dataset import PARTS, UNLABELLED, Dataset
 from core.data.modalities import missing
-from core.data.prepared import told
 from core.data.stored import Stored, dense
 from core.errors import counted
+from core.told import told
 from jobs.study.yaml_document import write
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from core.errors import UserError, counted
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, direction, impossible
 from jobs.planning import plan as planning
 from jobs.planning.known import known
-from jobs.study import keys, study, yaml_document
-from jobs.study.plug_ins import plug_in_files
+from jobs.study import keys, study
+from jobs.study.plug_ins import every_file
 from jobs.study.sections import Select
 from jobs.study.study import STAGES, Reader, Study
 from jobs.study.yaml_document import Document
@@ -103,8 +103,8 @@ class StagedStudy:
     _reader: _Reader | None = None
 
     def plug_in_files(self) -> list[Path]:
-        """The user's plug-in files that any stage may load."""
-        return sorted({file for one in self.stages for file in plug_in_files(one.study)})
+        """The user's plug-in files that any stage may load, trackers too."""
+        return sorted({file for one in self.stages for file in every_file(one.study)})
 
     def at(self, place: int, results: str) -> Study:
         """The study of a stage; if it starts from the best of the stage before, with that configuration as its trial.
@@ -196,7 +196,7 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> StagedStudy:
     Raises:
         UserError: one line for each mistake: file, line, key, what is wrong, what would be right.
     """
-    content, folder = yaml_document.load(path), Path(path).parent
+    content, folder = study.document(path), Path(path).parent
     if not isinstance(content.value, dict) or STAGES not in content.value:
         return StagedStudy((Stage("", Reader(content, folder).read(overrides)),))
     return _Reader(content, folder, overrides).read()

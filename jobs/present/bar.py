@@ -1,4 +1,4 @@
-"""How far the preparation of data is: a bar on a terminal, a line every ten seconds elsewhere."""
+"""How far a long work is: a bar on a terminal, a line every ten seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from core.data.prepared import watched
+from core.told import watched
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
 
@@ -21,7 +21,7 @@ _WIDTH = 20
 
 @dataclass
 class Bar:
-    """Is told of a work by `core.data.prepared.told`, perhaps from several threads, and draws from time to time."""
+    """Is told of a work by `core.told.told`, perhaps from several threads, and draws from time to time."""
 
     out: TextIO = field(default_factory=lambda: sys.stderr)
     work: str = ""
@@ -65,7 +65,7 @@ class Bar:
 
 @contextlib.contextmanager
 def preparing(*, quiet: bool = False) -> Generator[None]:
-    """Within the with-block it is shown how far the preparation of data is, unless `quiet`."""
+    """Within the with-block it is shown how far the preparation of data or another long work is, unless `quiet`."""
     if quiet:
         yield
         return

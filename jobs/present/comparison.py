@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -43,8 +43,6 @@ from jobs.results.reader import load
 
 _SIGNS = {"best": " *", "tied": " =", "unknown": " ?", "worse": ""}
 _RANK = "avg rank"
-_GAP = 2
-"""Characters between two columns of a table."""
 
 
 def leaderboard_text(
@@ -113,7 +111,7 @@ def comparison_blocks(
     if not is_shown(found):
         return []
     sheets = comparison_sheets(found, fmt, labels)
-    blocks = [part for title, sheet in sheets for part in (title, *_rendered(sheet, fmt, width))]
+    blocks = [part for title, sheet in sheets for part in (title, sheet.render(fmt, width))]
     return [*blocks, *_together(comparison_notes(found, fmt, labels), fmt, width)]
 
 
@@ -310,25 +308,6 @@ def _text(cell: CellScore | None, fmt: str, *, failed: bool) -> str:
         return "failed" if failed else ""
     sign = _SIGNS[cell.verdict] if fmt == "table" or cell.verdict == "unknown" else ""
     return f"{interval_text(cell.entry.score)}{sign}"
-
-
-def _rendered(sheet: Sheet, fmt: str, width: int | None) -> Iterator[str]:
-    """The table; for a terminal that is too narrow, several tables with a part of the columns each."""
-    names = [column.name for column in sheet.columns]
-    if fmt != "table" or width is None:
-        yield sheet.render(fmt)
-        return
-    widths = [
-        max(map(tables.display_width, [name, *(tables.cell_text(row[i]) for row in sheet.rows)]))
-        for i, name in enumerate(names)
-    ]
-    first, rest = 0, [*range(1, len(names))]
-    while rest:
-        part, total = [first], widths[first]
-        while rest and (len(part) == 1 or total + _GAP + widths[rest[0]] <= width):
-            total += _GAP + widths[rest[0]]
-            part.append(rest.pop(0))
-        yield Sheet([sheet.columns[i] for i in part], [[row[i] for i in part] for row in sheet.rows]).render(fmt)
 
 
 def _together(said: Sequence[str], fmt: str, width: int | None) -> list[str]:

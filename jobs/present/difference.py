@@ -12,6 +12,7 @@ from jobs.analysis.trials import lost_note
 from jobs.present import tables
 from jobs.present.effect import labels
 from jobs.present.leaderboard import Sheet
+from jobs.present.output import wrapped
 from jobs.present.tables import Column
 from jobs.present.visible import literal, one_line
 
@@ -27,17 +28,21 @@ def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: 
     here, there = (f"`{one_line(name)}`" if fmt == "markdown" and "`" not in name else said(name) for name in names)
     parts = [
         _title(f"A: {here}, B: {there}", fmt, 2),
-        "".join(f"{said(line)}\n" for line in notes(found, metric, better)),
-        _title("Changed from A to B" if found.changes else _SAME, fmt, 3),
+        "".join(f"{part}\n" for line in notes(found, metric, better) for part in _lines(said(line), fmt, width)),
+        _title("Changed from A to B" if found.changes else _SAME, fmt, 3) if found.changes or found.pairs else "",
         _changes_sheet(found).render(fmt, width) if found.changes else "",
         _title(f"{said(metric)} of the {counted(len(found.pairs), 'configuration')} in both", fmt, 3)
         if found.pairs
         else "",
         pairs_sheet(found, exact=False).render(fmt, width) if found.pairs else "",
-        _only("A", found.only_before, fmt),
-        _only("B", found.only_after, fmt),
+        _only("A", found.only_before, fmt, width),
+        _only("B", found.only_after, fmt, width),
     ]
     return "\n".join(part for part in parts if part)
+
+
+def _lines(text: str, fmt: str, width: int | None) -> list[str]:
+    return wrapped(text, width) if fmt == "table" and width else [text]
 
 
 def notes(found: Difference, metric: str, better: str) -> list[str]:
@@ -97,7 +102,7 @@ def _changes_sheet(found: Difference) -> Sheet:
     return Sheet(heads, [[one.what, _cell(one.before), _cell(one.after)] for one in found.changes])
 
 
-def _only(side: str, configurations: Sequence[Mapping[str, Any]], fmt: str) -> str:
+def _only(side: str, configurations: Sequence[Mapping[str, Any]], fmt: str, width: int | None) -> str:
     said = literal if fmt == "markdown" else one_line
     if not configurations:
         return ""
@@ -109,7 +114,8 @@ def _only(side: str, configurations: Sequence[Mapping[str, Any]], fmt: str) -> s
     ]
     lines += [f"and {len(configurations) - _SHOWN} more"] if len(configurations) > _SHOWN else []
     break_ = "\n" if fmt == "markdown" else ""
-    return _title(f"Only in {side}", fmt, 3) + break_ + "".join(f"- {line}\n" for line in lines)
+    told = (part for line in lines for part in _lines(f"- {line}", fmt, width))
+    return _title(f"Only in {side}", fmt, 3) + break_ + "".join(f"{line}\n" for line in told)
 
 
 def _title(text: str, fmt: str, level: int) -> str:

@@ -1,7 +1,6 @@
 """An effect as tables and sentences."""
 
 import html
-import textwrap
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from jobs.analysis.scores import metric_name
 from jobs.analysis.slices import Slice
 from jobs.present import tables
 from jobs.present.leaderboard import Sheet
+from jobs.present.output import wrapped
 from jobs.present.tables import Column
 from jobs.present.visible import literal, one_line
 from jobs.results.names import short_names
@@ -111,7 +111,7 @@ def _sentence(text: str, fmt: str, width: int | None) -> str:
         return f"<p>{html.escape(one_line(text))}</p>\n"
     mark = "% " if fmt == "latex" else ""
     text = literal(text) if fmt == "markdown" else one_line(text)
-    folded = textwrap.wrap(text, width) if fmt == "table" and width else [text]
+    folded = wrapped(text, width) if fmt == "table" and width else [text]
     return "".join(f"{mark}{line}\n" for line in folded)
 
 

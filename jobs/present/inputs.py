@@ -22,14 +22,41 @@ def rows(paths: str | Sequence[str], **wanted: Any) -> Loaded:
     Raises:
         UserError: There are no rows, or one of the wanted studies is missing.
     """
+    from jobs.present.bar import preparing
     from jobs.results.layout import folders_of
     from jobs.results.reader import load
 
     if studies := wanted.get("studies"):
         folders_of([paths] if isinstance(paths, str) else paths, studies)
-    loaded = load(paths, **wanted)
+    with preparing():
+        loaded = load(paths, **wanted)
     warn([*loaded.notes, *loaded.skipped])
     return loaded.need_rows()
+
+
+def check_order(paths: Sequence[str], params: Sequence[str], command: str) -> None:
+    """Checks that folders come before the names of parameters.
+
+    Args:
+        paths: The folders, if any are given.
+        params: The parameters.
+        command: The command, for the message.
+
+    Raises:
+        UserError: A folder stands in the place of a parameter.
+    """
+    from jobs.results.layout import PREFIX
+    from jobs.results.storage import at, folders, is_folder
+
+    def holds_results(path: str) -> bool:
+        return is_folder(place := at(path)) and bool(folders(place, PREFIX))
+
+    if not any(map(holds_results, params)):
+        return
+    swapped = [*paths, *params]
+    names = [one for one in swapped if not holds_results(one)] or ["PARAM"]
+    places = [one for one in swapped if holds_results(one)]
+    raise UserError(f"The folder comes first, then the parameter: conclus {command} {' '.join([*places, *names])}")
 
 
 def finished_trials(

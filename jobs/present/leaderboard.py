@@ -7,7 +7,7 @@ from typing import Any
 from jobs.analysis.estimates import Score
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.samples import METHOD
-from jobs.analysis.scores import CONSENSUS, SECONDARY, metric_name
+from jobs.analysis.scores import CONSENSUS, N_CLUSTERS_FOUND, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import pareto, tables
 from jobs.present.names import Labels
@@ -50,9 +50,9 @@ def board_text(board: Leaderboard, width: int | None, labels: Labels | None = No
 
 def board_table(board: Leaderboard, width: int | None, labels: Labels | None = None) -> str:
     """The table for a terminal; parameters that do not fit beside the scores stand below them, by rank."""
-    text = _human_sheet(board, labels).render("table", width)
-    if width is None or max(map(tables.display_width, text.splitlines())) <= width:
-        return text
+    beside = _human_sheet(board, labels)
+    if width is None or tables.fits(beside.columns, beside.rows, width):
+        return beside.render("table", width)
     below = [f"#{entry.rank} {params_text(board, entry)}" for entry in board.entries[:_BELOW]]
     below += [_infeasible_text(board, entry) for entry in board.infeasible[:_BELOW]]
     lines = [line for one in below for line in _wrapped(one.split(), width)]
@@ -111,7 +111,12 @@ def sign_notes(board: Leaderboard, *, has_bold: bool = False) -> list[str]:
     lines = ["= the seeds cannot tell it from the best."] if True in flags and not has_bold else []
     lines += ["Bold: the best, and all that the seeds cannot tell from it."] if True in flags and has_bold else []
     lines += ["? too few seeds to tell it from the best."] if None in flags else []
-    lines += ["INFEASIBLE: it breaks a constraint of the study, so it has no rank."] if board.infeasible else []
+    return [*lines, *unranked_notes(board)]
+
+
+def unranked_notes(board: Leaderboard) -> list[str]:
+    """Why some configurations have no rank."""
+    lines = ["INFEASIBLE: it breaks a constraint of the study, so it has no rank."] if board.infeasible else []
     these = "Others without a rank" if board.infeasible else "Without a rank"
     return lines + ([f"{these}: of another protocol, not compared with the others."] if board.apart else [])
 
@@ -213,6 +218,7 @@ def _human_sheet(
         ),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
+        *_clusters_found(board),
         *pareto.columns(board, shown(board), called),
         *troubles(board),
         *_secondary(board, called),
@@ -298,7 +304,7 @@ def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
 
 
 def _secondary(board: Leaderboard, called: Callable[[str], str]) -> list[tuple[Column, list[Any]]]:
-    names = [name for name in SECONDARY if any(name in entry.secondary for entry in shown(board))]
+    names = [name for name in _others(board) if any(name in entry.secondary for entry in shown(board))]
     names = [name for name in names if name not in set(map(metric_name, board.aims.metrics))]
     return [
         (
@@ -307,6 +313,17 @@ def _secondary(board: Leaderboard, called: Callable[[str], str]) -> list[tuple[C
         )
         for i, name in enumerate(names)
     ]
+
+
+def _others(board: Leaderboard) -> list[str]:
+    """The metrics beside the one that ranks; no consensus of a single configuration, whose seeds share the ranks."""
+    return [name for name in SECONDARY if name != CONSENSUS or len(shown(board)) > 1]
+
+
+def _clusters_found(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
+    """How many clusters `n_clusters: auto` found, where it did."""
+    found = [entry.secondary.get(N_CLUSTERS_FOUND) for entry in shown(board)]
+    return [(Column("clusters found", drop=1), [one and one.mean for one in found])] if any(found) else []
 
 
 def interval_text(score: Score | None) -> str:
@@ -332,7 +349,7 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts += pareto.exact_columns(board, entries)
     for name, scores in pareto.goals(board, entries).items():
         parts += _numbers(name, scores) if name not in SECONDARY else []
-    for name in SECONDARY:
+    for name in (*_others(board), N_CLUSTERS_FOUND):
         if any(name in entry.secondary for entry in entries):
             parts += _numbers(name, [entry.secondary.get(name) for entry in entries])
     return _sheet(parts)

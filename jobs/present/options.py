@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,24 @@ overrides = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Override a value of the study file; repeatable. A key of the space is fixed at the value.",
+)
+
+
+def _with_trackers(_context: click.Context, _parameter: click.Parameter, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The trackers as an override of the study; a path is that of the command line, not of the study's folder."""
+    from core.config import plugins
+
+    whole = [str(Path(name).absolute()) if plugins.is_path(name) else name for name in names]
+    return (f"track={json.dumps(whole)}",) if whole else ()
+
+
+track = click.option(
+    "--track",
+    multiple=True,
+    metavar="NAME",
+    callback=_with_trackers,
+    help="A tracker that hears of the trials, instead of the study's: tensorboard, wandb, mlflow, a .py file; "
+    "repeatable.",
 )
 
 

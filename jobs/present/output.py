@@ -48,14 +48,15 @@ def fitted(line: str, stream: TextIO) -> str:
     indent = line[: len(line) - len(line.lstrip())] + "  "
     if len(line) <= room:
         return line
-    parts = textwrap.wrap(
-        f"{head}:" if colon else line,
-        room,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    parts = wrapped(f"{head}:" if colon else line, room, indent)
     return "\n".join([*parts, f"{indent}conclus {command}"] if colon else parts)
+
+
+def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
+    """The text in lines broken between words, never within one or at a hyphen; those after the first are indented."""
+    return textwrap.wrap(text, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [
+        ""
+    ]
 
 
 def format_of(out: Path | None, fmt: str) -> str:

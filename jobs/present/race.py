@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from math import isfinite
 
@@ -13,6 +12,7 @@ from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.race import Race, RaceRule, RaceStanding
 from jobs.analysis.scores import bounds, metric_name
 from jobs.present.leaderboard import Sheet, params_columns, params_text
+from jobs.present.output import wrapped
 from jobs.present.tables import Column
 
 Look = tuple[int, int, Sequence[RaceStanding]]
@@ -32,7 +32,7 @@ def round_text(board: Leaderboard, look: Look, rule: RaceRule, width: int) -> st
     """
     number, _, standings = look
     left = list(standings) if number > 1 else [one for one in standings if one.verdict != "worse"][: rule.top]
-    lines = textwrap.wrap(_headline(look, left), width)
+    lines = wrapped(_headline(look, left), width)
     shown = left if len(left) > 1 else list(standings[: rule.top])
     return "\n".join(["", *lines, ""]) + _sheet(board, shown).render("table", width)
 
@@ -58,7 +58,7 @@ def end_text(board: Leaderboard, race: Race, rule: RaceRule, width: int) -> str:
         )
     named = f"The best: {_described(board, best.key)}: {_metric(board)} {_score(board, best.ended)}."
     lines = [text, named, *_corrected(board, race, rule), *_lost(standings)]
-    return "\n".join(["", *(part for line in lines for part in textwrap.wrap(line, width, subsequent_indent="  "))])
+    return "\n".join(["", *(part for line in lines for part in wrapped(line, width, "  "))])
 
 
 def _corrected(board: Leaderboard, race: Race, rule: RaceRule) -> list[str]:

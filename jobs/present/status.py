@@ -7,10 +7,12 @@ from collections.abc import Iterator
 
 from core.errors import counted
 from jobs.analysis.leaderboard import Entry
+from jobs.analysis.scores import within_trial
 from jobs.health.status import StudyStatus, Trial
 from jobs.health.usage import Usage, Used
 from jobs.present import tables
 from jobs.present.effect import labels
+from jobs.present.running import Running, running_lines
 from jobs.present.visible import one_line
 
 STATES = ("failed", "running", "silent", "interrupted")
@@ -50,6 +52,27 @@ def hopeless(count: int, saved: float) -> str:
 
 def lines(one: StudyStatus, width: int) -> Iterator[str]:
     """The state of a study: counts, time left, the best configuration, running and failed trials."""
+    yield from summary(one, width)
+    for state in STATES:
+        yield from _trials([trial for trial in one.begun if trial.state == state], width)
+
+
+def screen(one: StudyStatus, width: int) -> Iterator[str]:
+    """The same with all that is known of running trials, as a table."""
+    yield from summary(one, width)
+    trials = [
+        Running(t.trial_key, t.seed, t.epoch, t.epochs, t.loss, t.value, t.seconds_left, t.verdict)
+        for t in one.begun
+        if t.state == "running"
+    ]
+    yield from (f"  {line}" for line in running_lines(trials, within_trial(one.metric), width - 2))
+    for state in STATES:
+        if state != "running":
+            yield from _trials([trial for trial in one.begun if trial.state == state], width)
+
+
+def summary(one: StudyStatus, width: int) -> Iterator[str]:
+    """The same without the trials that have begun and are not done."""
     yield headline(one)
     if one.seconds_left is not None:
         rate = "" if one.per_hour is None else f", {one.per_hour:.3g} trials an hour"
@@ -66,8 +89,6 @@ def lines(one: StudyStatus, width: int) -> Iterator[str]:
         yield from (f"    {one_line(key)}" for key in one.stopped[:_SHOWN])
         if len(one.stopped) > _SHOWN:
             yield f"    … and {len(one.stopped) - _SHOWN} more"
-    for state in STATES:
-        yield from _trials([trial for trial in one.begun if trial.state == state], width)
 
 
 def _best(best: Entry, metric: str, on: str, width: int) -> Iterator[str]:

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any
 
 from core.errors import UserError
@@ -19,6 +20,8 @@ FORMATS = ("table", "markdown", "csv", "json", "latex")
 _GAP = "  "
 _UNEVEN = re.compile(r"(?<=\d) -([\d.]+) \+([\d.]+)$")
 """An interval whose ends are not equally far from the mean: `0.968 -0.041 +0.018`."""
+_WORDS = re.compile(r" (?=[^\W\d_]|\()")
+"""Where a text may be broken: before a word, never within a score and its interval."""
 _WIDE = "\u1100"
 """The first character that is two columns wide."""
 
@@ -73,8 +76,8 @@ def render(
         columns: Names, or columns with their layout.
         rows: Cells of any plain type; None is an empty cell. CSV and JSON keep every digit.
         fmt: One of `FORMATS`, or `html`.
-        width: Characters per line of the terminal; only `table` uses it. Heads may be broken into lines and columns
-            dropped; cells are never cut.
+        width: Characters per line of the terminal; only `table` uses it. Where there is no room, columns are dropped,
+            then heads and texts folded into lines, and then columns shown in several tables; cells are never cut.
         bold: What is bold in Markdown, LaTeX and HTML: indices of rows, whose `strong` cells are, or of single cells.
 
     Raises:
@@ -86,12 +89,19 @@ def render(
     if fmt == "json":
         return _json(described, rows)
     described = [replace(column, name=one_line(column.name)) for column in described]
-    if fmt not in _TEXTS:
+    if fmt not in FORMATS:
         raise UserError(f"There is no format {fmt!r}: write one of {', '.join(FORMATS)}.")
     cells = [[cell_text(value) for value in row] for row in rows]
     if fmt == "table":
-        described, cells = _fitting(described, cells, width)
+        return "\n".join(_terminal(*part) for part in _fitting(described, cells, width))
     return _TEXTS[fmt](described, cells, bold)
+
+
+def fits(columns: Sequence[Column], rows: Sequence[Sequence[Any]], width: int) -> bool:
+    """Whether a terminal of this width has room for the table without folding texts or showing it in parts."""
+    cells = [[cell_text(value) for value in row] for row in rows]
+    heads = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
+    return _kept(heads, _widths(heads, cells), width) is not None
 
 
 def numbers(values: Sequence[Any]) -> list[Any]:
@@ -127,17 +137,61 @@ def _clock(moment: datetime) -> str:
     return f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
-def _fitting(columns: Sequence[Column], cells: Cells, width: int | None) -> tuple[list[Column], Cells]:
-    """Drops the least important columns of a table that is too wide; breaks heads into lines if that is not enough."""
+def _fitting(columns: Sequence[Column], cells: Cells, width: int | None) -> list[tuple[list[Column], Cells]]:
+    """The table, as narrow as it must be: see `render`. It is in several parts if nothing else is enough."""
     if width is None:
-        return list(columns), cells
+        return [(list(columns), cells)]
     keep = _kept(columns, _widths(columns, cells), width)
     if keep is None:
         columns = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
         keep = _kept(columns, _widths(columns, cells), width)
     if keep is None:
-        keep = [i for i, column in enumerate(columns) if not column.drop]
+        columns, cells = _chosen(columns, cells, [i for i, column in enumerate(columns) if not column.drop])
+        return _parted(columns, cells, width)
+    return [_chosen(columns, cells, keep)]
+
+
+def _parted(columns: list[Column], cells: Cells, width: int) -> list[tuple[list[Column], Cells]]:
+    """The table with texts folded, if that is enough; else parts with some of the columns, each with the first."""
+    folded = _texts_folded(columns, cells, width)
+    widths = _widths(columns, cells)
+    if _total(_widths(columns, folded)) <= width or len(columns) < 3:
+        return [(columns, folded)]
+    parts: list[list[int]] = []
+    for i in range(1, len(columns)):
+        if parts and _total([widths[j] for j in (*parts[-1], i)]) <= width:
+            parts[-1].append(i)
+        else:
+            parts.append([0, i])
+    shown = [_chosen(columns, cells, part) for part in parts]
+    return [(some, _texts_folded(some, below, width)) for some, below in shown]
+
+
+def _chosen(columns: Sequence[Column], cells: Cells, keep: Sequence[int]) -> tuple[list[Column], Cells]:
     return [columns[i] for i in keep], [[row[i] for i in keep] for row in cells]
+
+
+def _texts_folded(columns: Sequence[Column], cells: Cells, width: int) -> Cells:
+    """The cells with texts broken between words, the widest column first, until the table fits if it can."""
+    widths = _widths(columns, cells)
+    texts = [i for i, column in enumerate(columns) if not column.right]
+    for i in sorted(texts, key=lambda i: -widths[i]):
+        if (over := _total(widths) - width) > 0:
+            room = max(_widest([word for row in cells for word in _WORDS.split(row[i])]), widths[i] - over)
+            cells = [[*row[:i], "\n".join(_lines(row[i], room)), *row[i + 1 :]] for row in cells]
+            widths = _widths(columns, cells)
+    return cells
+
+
+def _lines(text: str, room: int) -> list[str]:
+    """The text in lines of at most so many columns, broken between words."""
+    lines = [""]
+    for word in _WORDS.split(text):
+        if lines[-1] and display_width(f"{lines[-1]} {word}") > room:
+            lines.append(word)
+        else:
+            lines[-1] = f"{lines[-1]} {word}" if lines[-1] else word
+    return lines
 
 
 def _kept(columns: Sequence[Column], widths: Sequence[int], limit: int) -> list[int] | None:
@@ -152,15 +206,15 @@ def _kept(columns: Sequence[Column], widths: Sequence[int], limit: int) -> list[
 
 
 def _folded(column: Column, cells: Sequence[str]) -> Column:
-    """The column with its head broken after `_` and `.` into lines as narrow as possible."""
-    pieces = re.split(r"(?<=[_.])", column.name)
+    """The column with its head broken after `_`, `.` and blanks into lines as narrow as possible."""
+    pieces = re.split(r"(?<=[_. ])", column.name)
     limit = max(_widest(pieces), _widest(cells))
     lines = [""]
     for piece in pieces:
         if display_width(lines[-1] + piece) > limit:
             lines.append("")
         lines[-1] += piece
-    return replace(column, name="\n".join(lines))
+    return replace(column, name="\n".join(map(str.rstrip, lines)))
 
 
 def _total(widths: Sequence[int]) -> int:
@@ -172,8 +226,9 @@ def _widths(columns: Sequence[Column], cells: Cells) -> list[int]:
 
 
 def _widest(cells: Sequence[str]) -> int:
-    """The largest `display_width` of one-line cells, with a fast path for cells without wide characters."""
-    if max("".join(cells), default="") < _WIDE:
+    """The largest `display_width` of cells, with a fast path for those of one line without wide characters."""
+    together = "".join(cells)
+    if "\n" not in together and max(together, default="") < _WIDE:
         return max(map(len, cells), default=0)
     return max(map(display_width, cells))
 
@@ -185,12 +240,13 @@ def display_width(text: str) -> int:
     return max(sum(2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in line) for line in text.split("\n"))
 
 
-def _terminal(columns: Sequence[Column], cells: Cells, _bold: Bold) -> str:
+def _terminal(columns: Sequence[Column], cells: Cells) -> str:
     widths = _widths(columns, cells)
     heads = [column.name.split("\n") for column in columns]
     depth = max(map(len, heads))
     stacked = zip(*([""] * (depth - len(head)) + head for head in heads), strict=True)
-    lines = [*stacked, ["─" * width for width in widths], *cells]
+    below = (line for row in cells for line in zip_longest(*(cell.split("\n") for cell in row), fillvalue=""))
+    lines = [*stacked, ["─" * width for width in widths], *below]
     return "".join(_padded(columns, widths, line, _GAP).rstrip() + "\n" for line in lines)
 
 
@@ -240,7 +296,6 @@ def tex_row(cells: Sequence[str]) -> str:
 
 
 _TEXTS: dict[str, Callable[[Sequence[Column], Cells, Bold], str]] = {
-    "table": _terminal,
     "markdown": _markdown,
     "latex": _latex,
     "html": _html,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from math import isfinite
@@ -20,6 +20,7 @@ from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.scores import LABEL_FREE, RescaledError, metric_column, metric_name, within_trial
 from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
+from jobs.charts.configurations import key
 from jobs.charts.runs import COLUMNS, Run, by_configuration, runs
 from jobs.health import courses as judging
 from jobs.health import curves
@@ -27,9 +28,10 @@ from jobs.health.courses import Course
 from jobs.health.settings import settings
 from jobs.models import assignments, topics
 from jobs.models.topics import TrialTopics
-from jobs.present.health import JudgedTrials
+from jobs.present.health import JudgedTrials, ordered
 from jobs.report import cluster_contents, cluster_data
 from jobs.report.cluster_contents import SECTION, ClusterContents
+from jobs.report.reading import Reading, attempts
 from jobs.results.layout import folders_of, study_name
 from jobs.results.names import METRIC, PARAM
 from jobs.results.reader import column_cells, load, take
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
 
 Key = tuple[str, str]
 
+MOST = 1000
+"""The most configurations of a leaderboard that are shown and drawn."""
+LISTED = 200
+"""The most trials whose verdicts are listed, those with codes first."""
 _PAIRS = 6
 _COURSES = 6
 _TOPIC_COURSES = 24
@@ -113,6 +119,11 @@ class Contents:
         return self.boards[0][1] if len(self.boards) == 1 else None
 
     @property
+    def first(self) -> Boards:
+        """The leaderboards with the first `MOST` configurations each: a page shows and draws no more."""
+        return [(name, replace(board, entries=board.entries[:MOST])) for name, board in self.boards]
+
+    @property
     def by_configuration(self) -> dict[Key, list[Run]]:
         """The trials with a value of the metric, by configuration."""
         return by_configuration(self.runs)
@@ -145,7 +156,9 @@ def gather(
         *judging.COLUMNS,
         *_CLUSTER_COLUMNS,
     ]
-    loaded = load(paths, where=where, studies=studies, columns=wanted, history=drawn).need_rows()
+    paged = paged and drawn
+    reading = Reading(paths, studies, wanted)
+    loaded = reading.rows(where, judged=paged).need_rows()
     table = loaded.table
     present, _ = apart.split(table)
     boards, refused = _boards(table, (metric, mode), aims)
@@ -153,9 +166,16 @@ def gather(
     trials = valued.gather(table, metric) if drawn else None
     effects = _effects(trials, mode) if trials else []
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
-    paged = paged and drawn
-    judged = judging.judged(present) if paged else []
+    judged = reading.judged(present) if paged else []
     has_topics = _TOPIC_SCORE in loaded.columns
+    best = _best_trials(judged, board)
+    topical = _topical(present, board) if paged and has_topics else {}
+    curved = _curved(present, boards) if drawn else []
+    places = {id(one): place for place, one in enumerate(judged)}
+    listed = [places[id(one)] for one in ordered(judged)[:LISTED]]
+    histories = _Histories.of(reading, present, {*best.values(), *topical.values(), *curved, *listed})
+    for place, one in histories.judged(listed):
+        judged[place] = one
     return Contents(
         metric=metric,
         mode=mode,
@@ -167,10 +187,10 @@ def gather(
         origins=origin.origins(table, origin.read_plans(paths, studies), noted.read_all(paths, studies)),
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
-        curves=_curves(present, metric),
+        curves=_curves(histories.rows(curved), _methods(present), metric) if curved else {},
         clusters=_clusters(paths, studies, _ranked(present, aims), metric, mode) if paged else "",
         topics=_topics(paths, where, studies, (metric, mode), aims) if paged and has_topics else None,
-        topic_courses=_topic_courses(present, board) if paged and has_topics else {},
+        topic_courses=histories.courses(topical),
         runs=runs(present, boards[0][1].metric) if paged and boards else (),
         trials=trials,
         importance=shares,
@@ -178,7 +198,7 @@ def gather(
         effects=effects,
         interactions=_interactions(trials, effects) if trials else (),
         health=JudgedTrials(judged, settings(judged)) if paged else None,
-        courses=_courses(present, judged, board),
+        courses=histories.courses(best),
         skipped=loaded.skipped,
         notes=loaded.notes,
     )
@@ -191,12 +211,44 @@ def _boards(table: pa.Table, ranking: tuple[str, str], aims: Aims) -> tuple[Boar
         return (), error
 
 
-def _curves(table: pa.Table, metric: str) -> dict[str, dict[Key, curves.Curve]]:
+@dataclass(frozen=True, slots=True)
+class _Histories:
+    """The rows with histories of some trials, by the place of each in the table of all."""
+
+    table: pa.Table
+    rows_by_place: Mapping[int, int]
+
+    @classmethod
+    def of(cls, reading: Reading, table: pa.Table, places: Collection[int]) -> _Histories:
+        wanted = {one: place for place, one in enumerate(attempts(table)) if place in places}
+        found = reading.histories(wanted) if wanted else table.slice(0, 0)
+        return cls(found, {wanted[one]: row for row, one in enumerate(attempts(found))})
+
+    def rows(self, places: Sequence[int]) -> pa.Table:
+        return take(self.table, [self.rows_by_place[place] for place in places if place in self.rows_by_place])
+
+    def courses(self, names: Mapping[str, int]) -> dict[str, Course]:
+        there = {name: place for name, place in names.items() if place in self.rows_by_place}
+        return dict(zip(there, judging.courses(self.rows([*there.values()])), strict=True))
+
+    def judged(self, places: Sequence[int]) -> list[tuple[int, judging.Judged]]:
+        there = [place for place in places if place in self.rows_by_place]
+        return list(zip(there, judging.judged(self.rows(there)), strict=True))
+
+
+def _curved(table: pa.Table, boards: Boards) -> list[int]:
+    """The places of the trials whose curves are drawn: those of the first configurations."""
+    first = {key(entry) for _, board in boards for entry in board.entries[:MOST]}
+    keys = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
+    return [place for place, one in enumerate(keys) if one in first]
+
+
+def _curves(table: pa.Table, methods: Sequence[str | None], metric: str) -> dict[str, dict[Key, curves.Curve]]:
     there = curves.curve_metrics(table)
     within = within_trial(metric)
     wanted = dict.fromkeys([within, f"{outcomes.HEALTH}{within}", f"{outcomes.HEALTH}{LABEL_FREE}"])
     # The losses of two methods have no common scale.
-    if len({*_methods(table)} - {None}) < 2:
+    if len({*methods} - {None}) < 2:
         wanted["loss"] = None
     found = {name: curves.curves(table, name) for name in wanted if name in there}
     # A single epoch is no curve.
@@ -209,9 +261,9 @@ def _methods(table: pa.Table) -> list[str | None]:
     return column_cells(table, f"{PARAM}method.name")
 
 
-def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboard | None) -> dict[str, Course]:
-    """The courses of the first trial of the best configuration, and of one trial for each set of codes."""
-    best = (board.entries[0].study, board.entries[0].config_key) if board else None
+def _best_trials(judged: Sequence[judging.Judged], board: Leaderboard | None) -> dict[str, int]:
+    """A name and the place of the best configuration's first trial, and of one trial for each set of codes."""
+    best = key(board.entries[0]) if board else None
     first = [place for place, one in enumerate(judged) if (one.study, one.config_key) == best and one.is_known][:1]
     unwell: dict[tuple[str, ...], int] = {}
     for place, one in enumerate(judged):
@@ -224,7 +276,7 @@ def _courses(table: pa.Table, judged: Sequence[judging.Judged], board: Leaderboa
         for place in places
         for one in [judged[place]]
     ]
-    return dict(zip(names, judging.courses(take(table, places)), strict=True))
+    return dict(zip(names, places, strict=True))
 
 
 def _ranked(table: pa.Table, aims: Aims) -> pa.Table:
@@ -246,23 +298,23 @@ def _topics(
     return replace(found, texts=cluster_data.beginnings(folder, found.row, found.documents)) if folder else found
 
 
-def _topic_courses(table: pa.Table, board: Leaderboard | None) -> dict[str, Course]:
-    """The courses of the trials that report scores of topics, one seed of each configuration first."""
-    ranks = {(one.study, one.config_key): one.rank for one in board.entries} if board else {}
+def _topical(table: pa.Table, board: Leaderboard | None) -> dict[str, int]:
+    """A name and the place of the trials that report scores of topics, one seed of each configuration first."""
+    ranks = {key(one): one.rank for one in board.entries} if board else {}
     identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "seed", "trial_key")), strict=True)
     found = sorted(
-        (ranks.get((study, config), len(ranks) + 1), seed, key, place)
-        for place, ((study, config, seed, key), score) in enumerate(
+        (ranks.get((study, config), len(ranks) + 1), seed, trial, place)
+        for place, ((study, config, seed, trial), score) in enumerate(
             zip(identity, table[_TOPIC_SCORE].to_pylist(), strict=True)
         )
         if score is not None
     )[:_TOPIC_COURSES]
     methods = _methods(table)
     names = [
-        f"{f'#{rank} ' if rank <= len(ranks) else ''}{methods[place] or ''} {key} seed {seed}".strip()
-        for rank, seed, key, place in found
+        f"{f'#{rank} ' if rank <= len(ranks) else ''}{methods[place] or ''} {trial} seed {seed}".strip()
+        for rank, seed, trial, place in found
     ]
-    return dict(zip(names, judging.courses(take(table, [place for *_, place in found])), strict=True))
+    return dict(zip(names, [place for *_, place in found], strict=True))
 
 
 def _clusters(

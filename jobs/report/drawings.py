@@ -11,7 +11,6 @@ from jobs.analysis.outcomes import HEALTH
 from jobs.analysis.scores import is_loss, metric_name, plug_in_names, rescales_loss
 from jobs.charts import bars, curves, gantt, parallel, scatter, strips
 from jobs.charts.configurations import describe, key, numbers, verdict
-from jobs.charts.curves import MOST as MOST_CURVES
 from jobs.charts.look import distinct
 from jobs.health.curves import Curve
 from jobs.present import tables
@@ -106,9 +105,7 @@ def learning(contents: Contents, board: Leaderboard, start: int) -> Markup | Non
         "the leaderboard have a colour, a mark, a dash pattern, and their 95 % interval as a band. A click on one in "
         "the legend fades the others. Ctrl and the wheel zoom, dragging moves, a double click shows all again."
     )
-    hidden = len(board.entries) - MOST_CURVES
-    more = pieces.note(f"Curves of the first {MOST_CURVES:,}; {hidden:,} more are not drawn.") if hidden > 0 else None
-    return join([explained, more, tag("div", overviews, class_="maps"), _seeds_of_first(contents, board)])
+    return join([explained, tag("div", overviews, class_="maps"), _seeds_of_first(contents, board)])
 
 
 def _seeds_of_first(contents: Contents, board: Leaderboard) -> Markup | None:
@@ -167,11 +164,11 @@ def choices(contents: Contents, starts: Mapping[str, int]) -> Markup | None:
     """The ranking metric by the consensus of label-free criteria, on each data set."""
     figures = [
         pieces.figure(
-            f"{f'{name}: ' if len(contents.boards) > 1 else ''}{metric_name(board.metric)}",
+            f"{f'{name}: ' if len(contents.first) > 1 else ''}{metric_name(board.metric)}",
             "by the consensus of label-free criteria",
             vega.drawing(chart),
         )
-        for name, board in contents.boards
+        for name, board in contents.first
         if (chart := scatter.consensus(board, starts[name]))
     ]
     return pieces.panels(figures) if figures else None
@@ -181,7 +178,7 @@ def time(contents: Contents) -> Markup | None:
     """When and where the trials ran, and the hours that each configuration took."""
     timed = [one for one in contents.runs if one.started and one.seconds is not None]
     timed.sort(key=lambda one: one.started.timestamp() if one.started else 0.0)
-    drawn, places = timed[-_RUNS:], numbers(contents.boards)
+    drawn, places = timed[-_RUNS:], numbers(contents.first)
     chart = gantt.draw(drawn, places)
     costs = _costs(contents, places)
     if chart is None and costs is None:
@@ -208,16 +205,16 @@ def _costs(contents: Contents, places: Mapping[Key, int]) -> Markup | None:
     if len(hours) < 2:
         return None
     names = {
-        key(entry): f"#{entry.rank} {describe(entry, board)}" for _, board in contents.boards for entry in board.entries
+        key(entry): f"#{entry.rank} {describe(entry, board)}" for _, board in contents.first for entry in board.entries
     }
     first = sorted(hours, key=lambda one: (-hours[one], places.get(one, 0), one))[:_COSTS]
     values = [hours[one] for one in first]
     labels = distinct([names.get(one, f"{one[0]} {one[1][:8]}") for one in first])
-    total = tables.amount(sum(hours.values()))
-    words = f"The {counted(len(first), 'configuration')} that took most of {total} hours."
-    chart = bars.bars(labels, values, [f"{tables.amount(one)} h" for one in values], words)
+    total = tables.duration(3600 * sum(hours.values()))
+    words = f"The {counted(len(first), 'configuration')} that took most of {total}."
+    chart = bars.bars(labels, values, [tables.duration(3600 * one) for one in values], words)
     told = pieces.note(
-        "Hours of all trials of a configuration. A trial holds one CPU unless its study gives it more. "
-        f"The {len(first)} that took most of {len(hours):,}."
+        "Wall time of all trials of a configuration. A trial holds one CPU unless its study gives it more. ",
+        f"The {len(first)} of {len(hours):,} that took most." if len(hours) > len(first) else "",
     )
-    return join([tag("h3", "Hours by configuration"), told, vega.drawing(chart)])
+    return join([tag("h3", "Time by configuration"), told, vega.drawing(chart)])

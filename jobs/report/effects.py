@@ -64,7 +64,7 @@ def _scatter(one: Effect, contents: Contents) -> Markup:
     """The trials of each data set, for a parameter without matched pairs."""
     found = [
         vega.drawing(scatter.by_parameters(board, contents.by_configuration, [one.key])[one.key])
-        for _, board in contents.boards
+        for _, board in contents.first
         if one.key in board.entries[0].params
     ]
     return join(found) if found else pieces.note("No two trials are equal in everything else.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from jobs.analysis.outcomes import Trouble
 from jobs.charts import strips
-from jobs.charts.configurations import describe
+from jobs.charts.configurations import describe, key
 from jobs.charts.courses import courses
 from jobs.health.courses import Course, Judged
 from jobs.present.health import (
@@ -22,11 +22,9 @@ from jobs.present.health import (
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
 from jobs.report import pieces, vega
-from jobs.report.contents import Contents
+from jobs.report.contents import LISTED, Contents
 from jobs.report.markup import Markup, join, tag
 
-_TRIALS = 200
-"""The most trials whose verdicts are listed, those with codes first."""
 _TESTS = 40
 """The most codes by parameter that are listed, those with the smallest p-values first."""
 _DRAWN = (
@@ -77,7 +75,7 @@ def _trials(contents: Contents) -> Markup | None:
     if contents.health is None:
         return None
     trials: list[Judged] = ordered(contents.health.trials)
-    shown = trials[:_TRIALS]
+    shown = trials[:LISTED]
     table = pieces.sheet_table(trials_sheet(shown, telling(contents.health, shown)), "Trials by verdict")
     hidden = len(trials) - len(shown)
     more = [pieces.note(f"{hidden:,} more trials: conclus health --format csv lists all.")] if hidden else []
@@ -106,9 +104,11 @@ def _signals(contents: Contents) -> Markup | None:
     if not contents.signals:
         return None
     named = f" The diamond is #1, {describe(contents.board.entries[0], contents.board)}." if contents.board else ""
+    first = {key(entry): entry.rank for _, board in contents.first for entry in board.entries}
     drawings = [
-        pieces.figure(name, "", vega.drawing(strips.signal(name, values, contents.board)))
+        pieces.figure(name, "", vega.drawing(strips.signal(name, some, contents.board)))
         for name, values in contents.signals.items()
+        if (some := {one: value for one, value in values.items() if one in first or not first})
     ]
     return join(
         [

@@ -13,11 +13,11 @@ from jobs.analysis.scores import metric_name
 from jobs.present.comparison import comparison_notes, comparison_sheets, is_shown, shared_board
 from jobs.present.leaderboard import board_sheet, settings_text, sign_notes
 from jobs.present.names import Labels
-from jobs.present.paper import Look, PaperTable, in_percent, paper_tables, scores_of, tabular
 from jobs.present.tables import tex
 from jobs.present.visible import literal, one_line
 from jobs.report.contents import Contents
 from jobs.report.headline import findings
+from jobs.report.paper_tables import Look, PaperTable, in_percent, paper_tables, scores_of, tabular
 from jobs.report.provenance import selection_rule
 
 if TYPE_CHECKING:

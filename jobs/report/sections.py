@@ -18,7 +18,7 @@ from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, select
 from jobs.present.tables import Column
 from jobs.report import clusters, drawings, pieces, svg, vega
 from jobs.report.cluster_contents import ClusterContents
-from jobs.report.contents import Contents
+from jobs.report.contents import MOST, Contents
 from jobs.report.effects import effects
 from jobs.report.headline import Conclusion, findings
 from jobs.report.health import health
@@ -81,8 +81,8 @@ def all_sections(contents: Contents) -> list[Section]:
 
 def _starts(contents: Contents) -> dict[str, int]:
     """By data set, the number before its first configuration: a number means one configuration all over the page."""
-    ends = accumulate(len(board.entries) for _, board in contents.boards)
-    return {name: end - len(board.entries) for (name, board), end in zip(contents.boards, ends, strict=True)}
+    ends = accumulate(len(board.entries) for _, board in contents.first)
+    return {name: end - len(board.entries) for (name, board), end in zip(contents.first, ends, strict=True)}
 
 
 def subtitle(contents: Contents) -> str:
@@ -110,16 +110,20 @@ def _finding(place: int, one: Conclusion) -> Markup:
 
 
 def _leaderboards(contents: Contents) -> Markup | None:
-    if not contents.boards:
+    if not contents.first:
         return pieces.note(str(contents.refused))
-    return join([_of_each(contents, _leaderboard), _legend()])
+    more = [len(board.entries) - MOST for _, board in contents.boards if len(board.entries) > MOST]
+    told = pieces.note(
+        f"The first {MOST:,} configurations are shown and drawn; conclus aggregate lists the {sum(more):,} others."
+    )
+    return join([told if more else None, _of_each(contents, _leaderboard), _legend()])
 
 
 def _of_each(contents: Contents, draw: Callable[[Leaderboard, int], Markup | None]) -> Markup | None:
     """What is drawn of a leaderboard, and of the number before its first configuration, under its data set's name."""
     starts = _starts(contents)
-    found = [(name, drawn) for name, board in contents.boards if (drawn := draw(board, starts[name]))]
-    heads = [tag("h3", f"Data set {name}") if len(contents.boards) > 1 else None for name, _ in found]
+    found = [(name, drawn) for name, board in contents.first if (drawn := draw(board, starts[name]))]
+    heads = [tag("h3", f"Data set {name}") if len(contents.first) > 1 else None for name, _ in found]
     return join([join([head, drawn]) for head, (_, drawn) in zip(heads, found, strict=True)]) if found else None
 
 

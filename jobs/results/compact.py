@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from core.told import told
 from jobs.results import storage
 from jobs.results.layout import (
     COMPACT,
@@ -79,7 +80,7 @@ def gather(folder: Place, files: Sequence[File]) -> Compacted:
         told = [f"{one} is left alone: it is a link, and only what lies in the results is compacted." for one in links]
         return Compacted(study_name(folder), 0, 0, told)
     sources, skipped = _finished(folder, files)
-    return _moved(folder, _batches(sources), skipped)
+    return _moved(folder, _batches(sources), skipped, len(sources))
 
 
 def _compact_study(folder: Place) -> Compacted:
@@ -87,7 +88,7 @@ def _compact_study(folder: Place) -> Compacted:
     done = gather(folder, trial_files(folder))
     old, torn = _finished(folder, before, sealed=False)
     # A part holds as many rows as a batch may.
-    again = _moved(folder, ([one] for one in old), torn)
+    again = _moved(folder, ([one] for one in old), torn, len(old))
     storage.sweep(folder)
     return Compacted(done.study, done.rows + again.rows, done.parts + again.parts, done.skipped + again.skipped)
 
@@ -96,10 +97,12 @@ def _links(folder: Place) -> list[Place]:
     return [one for one in (folder, folder / TRIALS, folder / COMPACT) if storage.is_link(one)]
 
 
-def _moved(folder: Place, batches: Iterable[Sequence[_Source]], skipped: list[str]) -> Compacted:
-    rows, parts = 0, 0
+def _moved(folder: Place, batches: Iterable[Sequence[_Source]], skipped: list[str], total: int) -> Compacted:
+    rows, parts, done = 0, 0, 0
     for batch in batches:
         moved, torn = _move(folder, batch)
+        done += len(batch)
+        told("moving rows to few files", done, total)
         rows, parts, skipped = rows + moved, parts + (moved > 0), skipped + torn
     return Compacted(study_name(folder), rows, parts, skipped)
 

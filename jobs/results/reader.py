@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from core.errors import UserError
+from core.told import told
 from jobs.results import peek, storage
 from jobs.results.file_rows import HISTORY_COLUMN, PROTOCOL_COLUMN, Columns, FileRows, read_file
 from jobs.results.header import FINISHED, preference
@@ -125,6 +126,11 @@ def load(
     return Loaded(table, [*misnamed, *reading.skipped], reading.columns, reading.notes, why)
 
 
+def together(tables: Sequence[pa.Table]) -> pa.Table:
+    """The rows of tables that were read at different times, each attempt once, in the reader's order."""
+    return _ordered(_union(list(tables)), attempts=True)
+
+
 def values_by_epoch(results: str, study: str, metric: str, contents: Collection[str]) -> list[list[tuple[int, float]]]:
     """The (epoch, value) pairs of a metric or label-free signal, in order, for each finished trial of a study.
 
@@ -183,14 +189,22 @@ class _Reading:
         new = [one for one in files if str(one[0]) not in self._known]
         threads = REQUESTS if any(isinstance(file, Remote) for file, _ in new) else _THREADS
         with ThreadPoolExecutor(threads) as pool:
-            gone = [len(batch) - self._add(batch, list(pool.map(self._file, batch))) for batch in _batches(new)]
-        return not any(gone)
+            gone = done = 0
+            for batch in _batches(new):
+                gone += len(batch) - self._add(batch, list(pool.map(self._file, batch)))
+                done += len(batch)
+                told("reading files of results", done, len(new))
+        return not gone
 
     def rows(self) -> pa.Table:
         """All rows; it can be asked once, and nothing but what it returns holds them then."""
         tables, self._tables = self._tables, []
-        pa.default_memory_pool().release_unused()  # What was needed to read; by itself it is kept for later.
-        return _union(tables or [self._choice.nothing()])
+        pool = pa.default_memory_pool()
+        pool.release_unused()  # What was needed to read; by itself it is kept for later.
+        table = _union(tables or [self._choice.nothing()])
+        del tables
+        pool.release_unused()
+        return table
 
     @property
     def columns(self) -> list[str]:

@@ -32,6 +32,16 @@ def plug_in_files(study: Study) -> tuple[Path, ...]:
     return tuple(sorted(Path(name) for name in chosen if plugins.is_path(name)))
 
 
+def every_file(study: Study) -> tuple[Path, ...]:
+    """The user's files that a run of the study may load: plug-ins of its trials, and trackers."""
+    return (*plug_in_files(study), *tracker_files(study))
+
+
+def tracker_files(study: Study) -> tuple[Path, ...]:
+    """The user's own files among the study's trackers."""
+    return tuple(Path(name) for name in study.track if plugins.is_path(name))
+
+
 def contents(config: TrialConfig) -> dict[str, dict[str, str]]:
     """What the plug-ins of a configuration that are not conclus's own hold, as results store it.
 

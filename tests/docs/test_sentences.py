@@ -21,6 +21,7 @@ OTHERS = {
     "clusters": "what clusters hold; docs/clusters.md",
     "health": "docs/health.md",
     "inputs": "wrong arguments",
+    "names": "how metrics and parameters are called; docs/labels.md",
     "options": "help of options",
     "origin": "docs/results.md",
     "output": "where a file was written",

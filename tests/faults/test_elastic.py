@@ -61,6 +61,8 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
         for number in range(4):
             single.add(f"node{number}")
             run.wait_until(lambda before=before: goes_on(before))
+            if number == 0:
+                assert not repeated(study.epochs())  # who is asked to leave writes a checkpoint first
             before = away()
             single.kill(f"node{number}")
         study.mend()
@@ -76,7 +78,9 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
     assert len(re.findall(kill, err)) == 4
     study.check_whole({})
     assert {row["status"] for row in study.rows(attempts=True)} <= {"ok", "running"}
-    assert sum(repeated(study.epochs()).values()) <= 4  # none for SIGTERM and the drain, one for each kill
+    # One epoch for each kill. Where the disk is so slow that checkpoints take more than their share of the time, one
+    # may have been left out before a kill (see `Order.checkpoint_share`).
+    assert sum(repeated(study.epochs()).values()) <= 2 * 4
 
 
 def test_a_cluster_that_starts_its_nodes_itself_is_waited_for(tmp_path):

@@ -299,3 +299,26 @@ def test_names_for_readers_stand_in_tables_for_people_alone(results, tmp_path):
     exact = invoke(results, "--labels", tmp_path / "l.yaml", "--format", "csv").stdout
     assert exact == invoke(results, "--format", "csv").stdout
     assert r"\# & learning rate & NMI & n & ACC" in invoke(results, "--format", "latex").stdout
+
+
+def test_how_many_clusters_auto_found_is_shown(tmp_path):
+    fill(tmp_path, rates=(1e-3,), params={"n_clusters": "auto"}, health={"n_clusters_found": 7.0})
+    fill(tmp_path, rates=(1e-2,), params={"n_clusters": 10})
+    lines = invoke(tmp_path, "--format", "markdown").stdout.splitlines()
+    head = [cell.strip() for cell in lines[0].split("|")]
+    cells = [[cell.strip() for cell in line.split("|")] for line in lines[2:4]]
+    assert [(row[head.index("n_clusters")], row[head.index("clusters found")]) for row in cells] == [
+        ("auto", "7"),
+        ("10.0", ""),
+    ]
+    told = json.loads(invoke(tmp_path, "--format", "json").stdout)
+    assert [one["n_clusters_found"] for one in told] == [7.0, None]
+    assert "clusters found" not in invoke(tmp_path, "--where", "config_key == '0.01'").stdout
+
+
+def test_the_seeds_of_one_configuration_have_no_consensus(tmp_path):
+    for seed in (0, 1):
+        fill(tmp_path, rates=(1e-3,), seeds=(seed,), health={"raw_silhouette": 0.1 + seed, "knn_consistency": 0.2})
+    assert "consensus" not in invoke(tmp_path).stdout
+    fill(tmp_path, rates=(1e-2,), health={"raw_silhouette": 0.5, "knn_consistency": 0.9})
+    assert "consensus" in invoke(tmp_path).stdout.splitlines()[0]

@@ -81,7 +81,7 @@ def test_methods_reads_the_options_of_a_file_without_running_it(command, tmp_pat
         (["metods"], "did you mean 'methods'?"),
         (["ccc"], "did you mean 'cc'?"),
         (["./mine.py"], "say of which kind it is"),
-        (["a", "b"], "kinds: datasets, encoders, views, methods, losses, trial,"),
+        (["a", "b"], "kinds: datasets, encoders, views, methods, losses, trackers, trial,"),
     ],
 )
 def test_methods_names_the_nearest(command, words, said):

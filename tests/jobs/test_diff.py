@@ -9,6 +9,7 @@ from scipy.stats import t as student
 
 from jobs.analysis.difference import _overall, _pairs, difference
 from jobs.analysis.intervals import paired
+from jobs.present.difference import difference_text
 from jobs.results.reader import read_results
 from jobs.results.schema import Attempt, to_table
 from jobs.results.writer import put, serialise
@@ -145,6 +146,14 @@ def test_the_same_results_differ_in_nothing(tmp_path):
     assert not found.changes
     assert not found.only_before
     assert [(pair.difference, pair.verdict) for pair in found.pairs] == [(0, "="), (0, "=")]
+
+
+def test_results_that_share_nothing_are_not_said_to_be_the_same(tmp_path):
+    a, b = fill(tmp_path / "a", rates=(1e-3, 2e-3)), fill(tmp_path / "b", rates=(1e-2, 2e-2))
+    told = difference_text(compared(a, b), ("a", "b"), "table", 80)
+    assert "2 only in A, 2 only in B. So nothing can be compared." in " ".join(told.split())
+    assert "changed from A to B" not in told
+    assert "No parameter, data, code or package changed" in difference_text(compared(a, a), ("a", "a"), "table", 80)
 
 
 def test_a_false_alarm_is_rare_over_many_configurations(repeats):

@@ -533,3 +533,17 @@ def test_an_unknown_parameter_is_told_with_those_that_vary(results, command):
     code, _, err = command("effect", results, "tau")
     assert (code, err.count("\n")) == (2, 1)
     assert "There is no parameter 'tau' that varies; rate and width do." in err
+
+
+@pytest.mark.parametrize(
+    ("words", "right"),
+    [
+        (["effect", "rate", "{}"], "effect {} rate"),
+        (["effect", "{}"], "effect {} PARAM"),
+        (["interaction", "rate", "width", "{}"], "interaction {} rate width"),
+    ],
+)
+def test_a_folder_in_the_place_of_a_parameter_is_told(results, command, words, right):
+    code, _, err = command(*(word.replace("{}", str(results)) for word in words))
+    told = f"The folder comes first, then the parameter: conclus {right.replace('{}', str(results))}"
+    assert (code, told in err) == (2, True)

@@ -50,7 +50,7 @@ import sys
 from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
-from core.data import prepared
+from core import told
 from core.training import data_cache, frozen
 
 plugins.allow_named("own.py")
@@ -60,7 +60,7 @@ data, computed = data_cache.read(trial.data), []
 frozen._BATCH = 2
 print("ready", flush=True)
 input()
-with prepared.watched(lambda work, done, total: computed.append((work, done, total))):
+with told.watched(lambda work, done, total: computed.append((work, done, total))):
     frozen.encoded(trial, data, "cpu")
 print(len([one for one in computed if one[0] == "computing vectors"]))
 """

@@ -52,7 +52,7 @@ def test_an_import_has_no_say_in_what_ranks(results):
 
 def test_what_an_import_does_not_tell_is_no_column(results, command, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
-    code, out, _ = command("aggregate", results)
+    code, out, _ = command("aggregate", results, "-v")
     assert code == 0
     lines = out.splitlines()
     assert max(map(len, lines)) <= 80

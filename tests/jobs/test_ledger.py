@@ -122,7 +122,8 @@ def test_the_topic_log_is_one_table_with_its_headings_as_columns(command, docume
     assert sum("note.picture below" in one for one in notes) == 12
 
 
-def test_imported_rows_are_marked_in_every_table(command, documents, tmp_path):
+def test_imported_rows_are_marked_in_every_table(command, documents, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     imported(command, documents / LEDGER, tmp_path)
     slices = "instance_temperature == 0.03 and cluster_temperature == 0.8 and threshold == 0.95"
     _, out, _ = command("aggregate", tmp_path, "--metric", "loss", "--where", slices)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobs.analysis.intervals import plus_minus
-from jobs.present import paper
+from jobs.report import paper_tables as paper
 from jobs.results import writer
 from jobs.results.schema import Attempt
 

@@ -9,10 +9,11 @@ import pytest
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.pareto import Aims, InfeasibleError, front, judge, violation
 from jobs.analysis.ties import leads
+from jobs.charts.figure import figure
 from jobs.planning import tpe
 from jobs.present.leaderboard import board_table
 from jobs.report.contents import gather
-from jobs.report.plots import picture
+from jobs.report.plots import charts
 from jobs.results import writer
 from jobs.results.schema import Attempt, to_table
 from jobs.study import study
@@ -209,6 +210,6 @@ def test_a_picture_names_what_breaks_a_constraint_by_its_parameters(tmp_path):
     for row in attempts(cells):
         writer.write(str(tmp_path), row)
     contents = gather([str(tmp_path)], "nmi", "max", aims=Aims.of(SELECT), paged=False)
-    drawn = picture(contents, "pareto", (), ".svg").decode()
-    assert "<!-- lr=a -->" in drawn
-    assert "<!-- #1 -->" in drawn
+    drawn = figure(charts(contents, "pareto", ()), ".svg", 4.0).decode()
+    assert ">lr=a</text>" in drawn
+    assert ">#1</text>" in drawn

@@ -36,7 +36,6 @@ def test_a_study_of_one_trial(tmp_path, command, monkeypatch):
     said += command("diff", "results", "results")[1:]
     text = "\n".join(said)
     assert not ONE.findall(text)
-    assert "evaluation.every=" in text
     for told in (
         "1 trial is done",
         "1 channel ",

@@ -441,11 +441,11 @@ def test_aggregate_ranks_by_the_consensus_or_a_signal(results):
         if metric == "label_free":
             (results / "study=s" / "study.json").write_text('{"select": {"metric": "mutual_information"}}')
             lines = invoke(aggregate, results).stdout.splitlines()
-            assert lines[2].split()[2] == "mutual_information"
+            assert lines[0].split()[2] == "mutual_information"
         else:
             lines = invoke(aggregate, results, "--metric", metric).stdout.splitlines()
-            assert lines[2].split()[2] == metric
-        assert lines[4].split()[1] == "9"
+            assert lines[0].split()[2] == metric
+        assert lines[2].split()[1] == "9"
 
 
 def test_the_last_table_of_a_run_is_of_the_consensus_where_the_study_says_so(results):

@@ -117,9 +117,15 @@ def test_the_time_left_is_what_is_left_to_train_among_those_that_run(store):
     store.add(0, "ok", seconds=100.0)
     store.add(1, "running", seconds=50.0)
     store.add(2, "running", seconds=20.0)
-    assert standing(store.folder).seconds_left == pytest.approx((50 + 80 + 100) / 2)
-    store.add(3, "running", seconds=1.0)
-    assert standing(store.folder).seconds_left == pytest.approx(99)  # the longest, alone
+    assert standing(store.folder).seconds_left == pytest.approx((50 + 20 + 100) / 2)  # they are at epoch 10 of 20
+    store.add(3, "running", seconds=None, epochs_done=0)
+    assert standing(store.folder).seconds_left == pytest.approx(100)  # the longest, alone
+
+
+def test_before_a_trial_is_done_the_running_ones_tell_how_long_one_takes(store):
+    store.add(0, "running", seconds=30.0)
+    store.add(1, "running", seconds=10.0)
+    assert standing(store.folder).seconds_left == pytest.approx((30 + 10 + 2 * 40) / 2)
 
 
 def test_trials_that_were_stopped_by_hand_are_named_and_make_no_estimate(store, command):
@@ -417,7 +423,7 @@ def test_stop_ends_a_run_of_this_machine_and_resume_goes_on(running, command, tm
     code, out, err = command("resume", results, "--workers", "1")
     assert code == 0, err
     assert f"6 trials, {before.done} done before" in err
-    assert "epochs=15" in out
+    assert "epochs=15" in command("aggregate", results, "-v")[1]
     after = standing(results / "study=long")
     assert (after.done, after.planned) == (6, 6)
 

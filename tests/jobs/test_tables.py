@@ -98,3 +98,33 @@ def test_latex_takes_no_first_cell_for_an_argument(cell):
     assert text.count(f"\n{{}}{cell} & ") == 3
     (table,) = latex.tables(text, "x.tex")
     assert [line.cells for line in (table.header, *table.rows)] == [(cell, "b"), (cell, "1"), (cell, "2")]
+
+
+def test_texts_are_folded_between_words_where_there_is_no_room():
+    columns = [Column("what"), Column("text", right=False), Column("score", right=False)]
+    rows = [["a", "some words of a text", "0.821 ±0.002 *"], ["b", "few", "0.7"]]
+    assert render(columns, rows, "table", width=36).splitlines() == [
+        "what  text           score",
+        "────  ─────────────  ──────────────",
+        "   a  some words of  0.821 ±0.002 *",
+        "      a text",
+        "   b  few            0.7",
+    ]
+
+
+def test_a_table_that_is_still_too_wide_is_shown_in_parts_with_the_first_column():
+    columns = [Column("key", right=False), *(Column(f"score{i}") for i in range(3))]
+    rows = [["one", 0.1234, 0.2345, 0.3456], ["two", 1, 2, 3]]
+    assert render(columns, rows, "table", width=20).splitlines() == [
+        "key  score0  score1",
+        "───  ──────  ──────",
+        "one  0.1234  0.2345",
+        "two       1       2",
+        "",
+        "key  score2",
+        "───  ──────",
+        "one  0.3456",
+        "two       3",
+    ]
+    assert "score2" in render(columns, rows, "table", width=29).splitlines()[0]
+    assert render(columns, rows, "csv").count("\n") == 3

@@ -23,9 +23,8 @@ class Pilot:
                 os.dup2(one, 3 + place)
 
         command = [program, *FLAGS, f"--user-data-dir={folder / 'driven'}", "--remote-debugging-pipe", "about:blank"]
-        self._process = subprocess.Popen(
-            command, preexec_fn=hand_over, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
+        quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "close_fds": False}
+        self._process = subprocess.Popen(command, preexec_fn=hand_over, **quiet)  # noqa: PLW1509 - there are no threads
         os.close(to_browser)
         os.close(from_browser)
         self._folder, self._rest, self._count = folder, b"", 0

@@ -3,17 +3,23 @@
 import json
 import re
 from html import unescape
+from xml.etree import ElementTree as ET
 
+import altair as alt
 import pytest
 
+from jobs.analysis.pareto import Aims
 from jobs.charts import look
 from jobs.charts.bars import bars
 from jobs.charts.courses import POINTS, courses, thinned
+from jobs.charts.figure import figure
 from jobs.charts.matrix import matrix
 from jobs.charts.page import scripts
 from jobs.charts.points import points
-from jobs.report import html, vega
+from jobs.report import html, plots, vega
+from jobs.report.contents import gather
 from jobs.report.markup import join
+from jobs.report.plots import PLOTS
 from jobs.report.sections import Section
 
 TAKEN = "document.documentElement.dataset.taken='yes'"
@@ -34,7 +40,7 @@ EVIL = [
 
 def page(charts):
     body = join(vega.drawing(one) for one in charts)
-    return html.document(EVIL[0], "test", EVIL[1], [Section("a", EVIL[2], body, has_charts=True)], "Made by a test.")
+    return html.document(EVIL[0], "test", EVIL[1], [Section("a", EVIL[2], body)], "Made by a test.")
 
 
 def every(names):
@@ -134,7 +140,7 @@ def test_a_page_without_scripts_has_the_words(name):
     text = page([charts[name]])
     words = charts[name]["description"]
     assert f'<p class="note">{words}</p>' in text
-    spec = json.loads(unescape(re.search(r'data-chart="(.*?)"', text)[1]))
+    spec = json.loads(re.search(r'class="chart">(.*?)</script>', text)[1])
     assert spec["description"] == words
     assert "url" not in json.dumps(spec["layer"])
 
@@ -156,3 +162,61 @@ def test_groups_beyond_the_colours_differ_in_their_shapes():
     signs = {f"g{i}": i for i in range(len(look.PALETTE) * len(look.SHAPES))}
     colours, shapes = look.group_colours(signs).to_dict(), look.group_shapes(signs).to_dict()
     assert len(set(zip(colours["range"], shapes["range"], strict=True))) == len(signs)
+
+
+def hostile(store):
+    """A study whose names of parameters, values, hosts and trials come from strangers."""
+    rows = []
+    for cell, (name, other) in enumerate(zip(EVIL, [*EVIL[1:], EVIL[0]], strict=True)):
+        for seed in range(2):
+            params = {"method.name": name or "x", **dict.fromkeys(EVIL[:3], cell % 3), EVIL[3]: other}
+            row = store.attempt("s", cell, seed, params, 0.3 + cell / 30 + seed / 99, 5)
+            row.host, row.trial_key = name, f"{name}{seed}"
+            row.reason = "COLLAPSED" if seed else ""
+            row.metrics["seconds"] = 1.0 + cell
+            rows.append(row)
+    store.put("s", rows)
+    return gather([str(store.path)], "nmi", "max", aims=Aims.of(SELECT))
+
+
+SELECT = {"metric": "nmi", "mode": "max", "metrics": ["nmi", "seconds"]}
+
+
+def test_hostile_names_go_through_every_part_of_the_page(store, browser):
+    text = html.page(hostile(store), "Made by a test.")
+    parts = re.findall(r'<section id="(\w+)"', text)
+    assert {"front", "effects", "parallel", "curves", "seeds", "selection", "health", "time"} <= {*parts}
+    dom, console = browser(text)
+    assert console == []
+    assert 'data-drawn="yes"' in dom
+    assert "data-taken" not in dom
+    assert "<img" not in dom[: dom.index("</main>")]
+    assert "\x1b" not in dom
+    assert "\u202e" not in dom
+
+
+def test_hostile_names_go_through_every_figure_as_text(store):
+    contents = hostile(store)
+    whats = {what: [] for what in PLOTS} | {"effect": ["method.name"], "interaction": ["method.name", EVIL[0]]}
+    for what, params in whats.items():
+        svg = figure(plots.charts(contents, what, params), ".svg", 5.0).decode()
+        root = ET.fromstring(svg)  # noqa: S314 - conclus made it
+        assert not list(root.iter("{http://www.w3.org/2000/svg}script"))
+        assert not list(root.iter("{http://www.w3.org/2000/svg}image"))
+        assert "\x1b" not in svg
+
+
+def test_every_chart_is_as_the_schema_of_vega_lite_wants_it(store):
+    store.fill()
+    contents = gather([str(store.path)], "nmi", "max", aims=Aims.of(SELECT))
+    found = re.findall(r'class="chart">(.*?)</script>', html.page(contents, "x"), re.DOTALL)
+    whats = {what: [] for what in PLOTS} | {
+        "effect": ["learning_rate"],
+        "interaction": ["learning_rate", "instance_temperature"],
+    }
+    drawn = [one for what, params in whats.items() for one in plots.charts(contents, what, params)]
+    for one in [*map(json.loads, found), *drawn]:
+        # Of the look, Vega-Lite hands on to Vega what its own schema lacks.
+        own = {**one, "config": {**one["config"], "legend": {}}}
+        alt.LayerChart.from_dict(own).to_dict()
+    assert len(found) > 15

@@ -1,15 +1,15 @@
 import json
 import re
-from html import unescape
 from html.parser import HTMLParser
 
 import pytest
 
 from jobs.analysis.origin import origins, read_plans
 from jobs.analysis.outcomes import outcomes, reason_code
+from jobs.charts.axis import axis
 from jobs.charts.page import scripts
 from jobs.health.curves import POINTS, curve_metrics, curves
-from jobs.report import html, scale, svg
+from jobs.report import html, svg
 from jobs.report.contents import gather
 from jobs.report.headline import findings
 from jobs.report.markup import Markup, tag
@@ -39,6 +39,14 @@ def page(*paths, metric="nmi", mode="max", **options):
     return html.page(gather(list(map(str, paths)), metric, mode, **options), "Made by a test.")
 
 
+def charts(text):
+    return [json.loads(one) for one in re.findall(r'class="chart">(.*?)</script>', text, re.DOTALL)]
+
+
+def part_of(text, name):
+    return text[text.index(f'<section id="{name}"') :].split("</section>")[0]
+
+
 def said(*paths, **options):
     return {one.about: one.text for one in findings(gather(list(map(str, paths)), "nmi", "max", **options))}
 
@@ -64,9 +72,11 @@ def test_no_text_becomes_markup(store):
     store.put("s", rows)
     (store.path / "study=s" / "study.json").write_text('{"commit": "</dd><script>1</script>", "source": {"a": "<b>"}}')
     outline = Outline(page(store.path))
-    # The page's own, and the two that draw charts.
-    assert outline.tags.count("script") == 3
+    # The page's own, and the two that draw charts; all others are data.
     assert page(store.path).count("<script>") == 3
+    data = page(store.path).count('<script type="application/json" class=')
+    assert outline.tags.count("script") == 3 + data
+    assert data > 5
     assert any(EVIL in one for one in outline.texts)
 
 
@@ -86,8 +96,8 @@ def test_the_health_of_trials_is_told_and_drawn(store):
     assert ">differs<" in part
     assert ">0 of 6<" in part
     assert ">6 of 6<" in part
-    (chart,) = re.findall(r'data-chart="(.*?)"', part)
-    lines = {one["trial"] for rows in json.loads(unescape(chart))["datasets"].values() for one in rows}
+    (chart,) = [one for one in charts(part) if "label-free" not in str(one) and "course" in one["description"]]
+    lines = {one["trial"] for rows in chart["datasets"].values() for one in rows}
     assert len(lines) == 2
     assert sum(one.startswith("best: ") for one in lines) == 1
 
@@ -157,11 +167,13 @@ def test_every_part_is_there(results):
         "curves",
         "selection",
         "health",
+        "seeds",
+        "time",
     ):
         assert f'<section id="{part}"' in text, part
-    assert text.count('class="run') == 6
-    assert text.count('class="many"') > 3 * 6
-    assert text.count('class="band"') == 6
+    assert len(charts(part_of(text, "curves"))) == 3 + 6
+    (parallel, *_) = charts(part_of(text, "parallel"))
+    assert max(map(len, parallel["datasets"].values())) == 3 + 2 + 5
     assert "c0de" in text
     assert "da7a" in text
     assert "torch 2.6" in text
@@ -203,7 +215,10 @@ def test_a_share_that_cannot_be_told_is_not_drawn(store):
 def test_empty_cells_of_a_heat_map_are_shown(store):
     rows = [one for one in store.fill() if one.config_key != "s-3"]
     store.put("s", rows)
-    assert page(store.path).count('<td class="none">none</td>') == 1
+    found = charts(part_of(page(store.path), "interactions"))
+    cells = [row for one in found for rows_ in one["datasets"].values() for row in rows_]
+    assert [(row["down"], row["across"]) for row in cells if row["text"] == "none"] == [("0.0002", "0.5")]
+    assert len([row for row in cells if row["text"] != "none"]) == 5
 
 
 # The numbers behind the drawings
@@ -267,26 +282,27 @@ def test_origins_tell_studies_and_versions_apart(store):
 # Places in drawings
 
 
-def test_scales_and_their_ticks():
-    linear = scale.over([0.0, 1.0], 0, 100, margin=0)
-    assert [linear.place(value) for value in (0, 0.5, 1)] == [0, 50, 100]
-    assert linear.ticks() == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
-    log = scale.over([1e-5, 1e-1], 0, 100, margin=0, log=True)
-    assert log.place(1e-3) == pytest.approx(50)
-    assert log.ticks() == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
-    assert scale.over([3.0, 3.0], 0, 100).place(3.0) == pytest.approx(50)
+def test_a_scale_has_a_margin_at_both_ends():
+    assert svg.over([0.0, 1.0], 0, 108).place(0.5) == pytest.approx(54)
+    assert svg.over([0.0, 1.0], 0, 108).place(0.0) == pytest.approx(4)
+    assert svg.over([3.0, 3.0], 0, 100).place(3.0) == pytest.approx(50)
 
 
 def test_an_axis_takes_numbers_words_and_nothing():
-    texts = {None: "-", 5: "5", "auto": "auto"}
-    one = scale.axis(["auto", None, 5, 5], 100, 0, texts)
-    assert one.labels == [(100, "-"), (50, "5"), (0, "auto")]
+    one = axis(["auto", None, 5, 5])
+    assert one.labels() == [(0, "-"), (0.5, "5"), (1, "auto")]
+    assert [one.cell(value) for value in ("auto", None, 5)] == ["auto", "-", "5"]
+    assert one.order == ["-", "5", "auto"]
 
 
-def test_labels_are_kept_apart_and_inside():
-    assert svg.apart([10.0, 11.0, 50.0], 13, 200) == [10, 23, 50]
-    moved = svg.apart([198.0, 199.0, 197.0], 13, 200)
-    assert sorted(moved) == [174, 187, 200]
+def test_many_numbers_are_in_proportion_or_by_their_logarithm():
+    linear = axis([i / 20 for i in range(21)])
+    assert (linear.order, linear.log, linear.share(0.25)) == (None, False, 0.25)
+    assert [place for place, _ in linear.labels()] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+    wide = axis([10 ** (-5 + i / 5) for i in range(21)])
+    assert wide.log
+    assert wide.share(1e-3) == pytest.approx(0.5)
+    assert [text for _, text in wide.labels()] == ["1e-05", "0.0001", "0.001", "0.01", "0.1"]
 
 
 def topical(store, count=3):
@@ -314,10 +330,9 @@ def test_topics_of_the_best_trial_with_what_comes_again_and_curves_of_all(store)
     assert part.count("2 of 2") == 2
     titles = re.findall(r"<figcaption><b>([^<]+)", part)
     assert titles == ["npmi", "topic diversity", "loss", "loss_critic", "critic gap"]
-    charts = [json.loads(unescape(one)) for one in re.findall(r'data-chart="([^"]*)"', part)]
-    assert len(charts) == 5
-    assert "#1 gc_atm s-0-0 seed 0" in str(charts[0])
-    assert "script" not in Outline(part).tags
+    assert len(charts(part)) == 5
+    assert "#1 gc_atm s-0-0 seed 0" in str(charts(part)[0])
+    assert part.count("<script") == part.count('<script type="application/json" class="chart">') == 5
     assert EVIL in "".join(Outline(part).texts)
 
 

@@ -1,9 +1,8 @@
-"""The effect of a parameter whose values are words: no line joins them, and no two texts overlap."""
+"""The effect of a parameter whose values are words: no line joins them."""
 
 import pytest
-from matplotlib.figure import Figure
 
-from jobs.report import html, plots
+from jobs.charts import effect
 from jobs.report.contents import gather
 
 
@@ -18,22 +17,11 @@ def contents(store):
     return gather([str(store.path)], "nmi", "max")
 
 
-def test_no_line_joins_methods_in_the_report(contents, results):
-    def effects(found):
-        text = html.page(found, "2026-01-01")
-        return text[text.index('<section id="effects"') :].split("</section>")[0]
-
-    joined = 'class="curve best"'
-    assert joined not in effects(contents)
-    assert joined in effects(gather([str(results)], "nmi", "max"))
+def marks(one):
+    return {layer["mark"]["type"] for layer in effect.draw(one)["layer"]}
 
 
-def test_no_line_joins_methods_in_the_plot_and_verdicts_stand_beside_the_names(contents):
-    figure = Figure(layout="constrained")
-    plots.PLOTS["effect"](figure, contents, ["method.name"])
-    figure.canvas.draw()
-    left, right = figure.axes
-    assert {line.get_linestyle() for line in left.lines} == {"None"}
-    assert right.texts
-    names = [one.get_window_extent() for one in right.get_yticklabels()]
-    assert not any(text.get_window_extent().overlaps(name) for text in right.texts for name in names)
+def test_no_line_joins_methods(contents, results):
+    (methods,) = contents.effects
+    assert marks(methods) == {"point"}
+    assert all(marks(one) == {"line", "point"} for one in gather([str(results)], "nmi", "max").effects)

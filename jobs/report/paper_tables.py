@@ -13,7 +13,7 @@ from jobs.analysis.leaderboard import Leaderboard
 from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import bounds, default_mode, metric_name, of_epoch
 from jobs.present.comparison import is_shown, picked_notes, rank_notes, row_key, row_labels
-from jobs.present.leaderboard import interval_text, origins_columns, params_columns, shown, troubles
+from jobs.present.leaderboard import interval_text, origins_columns, params_columns, shown, troubles, unranked_notes
 from jobs.present.names import USUAL, Labels
 from jobs.present.tables import Column, cell_text, tex, tex_interval, tex_row
 from jobs.results.names import METRIC
@@ -217,7 +217,7 @@ def _ranked(named: tuple[str, Leaderboard], by_metric: Mapping[str, Leaderboard 
         labels=[(column, [*map(cell_text, cells)]) for column, cells in sides],
         groups={"": scores},
         extras=[(column, [*map(cell_text, cells)]) for column, cells in [*extras, *troubles(board)]],
-        notes=_marks({"": scores}),
+        notes=[*_marks({"": scores}), *unranked_notes(board)],
         board=board,
     )
 

@@ -1,0 +1,122 @@
+"""What it costs to look at a study: `conclus status` and `conclus serve` on many trials, and a trial's own notes.
+
+Run: uv run python benchmarks/live.py. Synthetic trials (benchmarks/trials.py) in gathered files: 50,000 for `status`,
+10,000 of 100 epochs for `serve`. Memory is the most of the process, the report's own process left out. The first paint
+is the time from asking for the page to its first event, with the server up for some seconds, as nobody is quicker. A
+note is what a running trial writes of its epochs (`jobs/results/course.py`).
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+from benchmarks.rows import tell
+from benchmarks.trials import attempts
+from jobs.results import course, writer
+from jobs.results.layout import COMPACT, study_folder
+from jobs.results.schema import Attempt, to_table
+
+ROOT = Path(__file__).resolve().parents[1]
+FRONT_DOOR = ROOT / "conclus.py"
+LABELS = [[(place * step) % 10 for place in range(2000)] for step in range(1, 51)]
+
+
+def main() -> None:
+    """Measures and prints."""
+    with tempfile.TemporaryDirectory() as folder:
+        many, some = Path(folder, "many"), Path(folder, "some")
+        store(many, (one for block in range(5) for one in block_of(block)))
+        status(many)
+        store(some, attempts(10_000))
+        serve(some)
+        note(Path(folder, "note"))
+
+
+def block_of(block: int) -> Iterator[Attempt]:
+    """Ten thousand trials of other configurations than those of the other blocks, of ten scored epochs."""
+    for one in attempts(10_000):
+        one.trial_key, one.config_key = f"{block}{one.trial_key}", f"{block}{one.config_key}"
+        one.params = {**one.params, "group.block": block}
+        one.history = one.history[:100]
+        yield one
+
+
+def store(results: Path, rows: Iterator[Attempt]) -> None:
+    """Writes rows as a run gathers them, each with the clusters of its fixed samples."""
+    folder = study_folder(str(results), "bench")
+    while part := list(islice(rows, 1000)):
+        for place, one in enumerate(part):
+            one.probe_labels, one.cluster_sizes = LABELS[place % len(LABELS)], [200] * 10
+        content = writer.stored(to_table(part), "bench")
+        writer.put(folder / COMPACT / f"part-{writer.new_attempt_id()}.parquet", content)
+
+
+def status(results: Path) -> None:
+    """CPU time and memory of `conclus status`."""
+    process = subprocess.Popen([sys.executable, FRONT_DOOR, "status", results], stdout=subprocess.DEVNULL)
+    _, code, used = os.wait4(process.pid, 0)
+    if code:
+        sys.exit("conclus status failed")
+    tell(
+        "`conclus status`, 50,000 trials, gathered",
+        f"{used.ru_utime + used.ru_stime:.1f} CPU s, {used.ru_maxrss / 1024:.0f} MiB",
+    )
+
+
+def serve(results: Path) -> None:
+    """The time to the first event of `conclus serve`, and its memory when it has read all courses."""
+    with subprocess.Popen([sys.executable, FRONT_DOOR, "serve", results], stdout=subprocess.PIPE, text=True) as server:
+        try:
+            line = (server.stdout or sys.exit("it has no output")).readline()
+            port, path = re.search(r":(\d+)(/\S*)", line).groups()  # type: ignore[union-attr]
+            time.sleep(10)
+            began = time.perf_counter()
+            link = http.client.HTTPConnection("127.0.0.1", int(port))
+            link.request("GET", path)
+            answer = link.getresponse()
+            cookie = str(answer.headers["Set-Cookie"]).partition(";")[0]
+            answer.read()
+            link.request("GET", "/events", headers={"Cookie": cookie})
+            events = link.getresponse()
+            while b"data:" not in events.readline():
+                pass
+            seconds = time.perf_counter() - began
+            while b'"trials": 97' not in events.readline():  # All finished ones are in the band.
+                pass
+            peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{server.pid}/status").read_text())
+        finally:
+            server.terminate()
+    tell(
+        "`conclus serve`, 10,000 finished trials x 100 epochs: first event of the page; memory with all courses read",
+        f"{seconds:.2f} s; {int(peak[1]) / 1024 if peak else 0:.0f} MiB",
+    )
+
+
+def note(results: Path) -> None:
+    """The time that a trial takes to note its epochs, as a share of its time."""
+    payload = {"results": str(results), "study": "bench", "trial_key": "t", "again": False}
+    told = {"epochs": 10_000, "seconds": 1.0, "loss": 1.2345678, "value": 0.5, "scored": True}
+    spent, began = 0.0, time.perf_counter()
+    with course.kept(payload, "nmi", "A") as add:
+        for epoch in range(1, 1001):
+            time.sleep(0.005)
+            before = time.perf_counter()
+            add({**told, "epoch": epoch})
+            spent += time.perf_counter() - before
+    share = spent / (time.perf_counter() - began)
+    tell("a trial's notes of its epochs, of 5 ms each, as a share of its time", f"{share:.2%}")
+    if share > 0.01:
+        sys.exit("the notes take more than 1 %")
+
+
+if __name__ == "__main__":
+    main()

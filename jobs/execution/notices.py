@@ -1,0 +1,118 @@
+"""Tells people that a study has ended, has paused, or has a trial to look at: a POST to a webhook, or a command.
+
+The address may hold a key. So it is in no message and no file, and an error is told by its kind alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+from cluster.executor import Event
+from core.errors import counted
+from jobs.present.output import remark
+from jobs.study.sections import Notify, Occasion
+
+WEBHOOK = "CONCLUS_WEBHOOK"
+"""The environment variable with an address for studies that name none."""
+BROKEN = ("DIVERGED", "COLLAPSED", "TOPIC_COLLAPSE", "CRITIC_WON")
+"""The codes of a training that goes nowhere: somebody should look before more trials run."""
+_SECONDS = 5.0
+"""The longest that a webhook or a command may take."""
+
+
+class Notices:
+    """Sends the notices of one run of a study, in a thread of its own; after one that fails no other is sent.
+
+    Args:
+        study: the study's name.
+        notify: whom to tell of what.
+    """
+
+    def __init__(self, study: str, notify: Notify) -> None:
+        self._study, self._on = study, notify.on
+        self._webhook = notify.webhook or ("" if notify.command else os.environ.get(WEBHOOK, ""))
+        self._command = shlex.split(notify.command or "")
+        self._thread: ThreadPoolExecutor | None = None
+        self._sent: list[Future[None]] = []
+        self._codes: set[str] = set()
+        self._failed = False
+
+    def hear(self, event: Event) -> None:
+        """Tells of the first trial in which each code of `BROKEN` is found."""
+        said = f"{event.data.get('verdict', '')}; {event.data.get('reason', '')}"
+        new = {*re.findall(r"\b[A-Z_]+\b", said)}.intersection(BROKEN) - self._codes
+        if event.kind == "finished" and new:
+            self._codes |= new
+            self._tell("diverged", f"trial {event.key}: {', '.join(sorted(new))}")
+
+    def end(self, *, done: int, failed: int, missing: int, why: str) -> None:
+        """Tells how the run ended, and waits until all notices are sent.
+
+        Args:
+            done: number of trials that are done.
+            failed: number of trials that failed.
+            missing: number of trials that are left.
+            why: why the run ended when it did, else empty.
+        """
+        counts = [
+            f"{counted(done, 'trial')} done",
+            f"{failed} failed" * bool(failed),
+            f"{missing} left" * bool(missing),
+        ]
+        text = ", ".join(filter(None, counts)) + (f"; {why}" if why else "")
+        self._tell("paused" if missing else "done", text)
+        if self._thread:
+            self._thread.shutdown()
+
+    def _tell(self, occasion: Occasion, text: str) -> None:
+        if occasion not in self._on or not (self._webhook or self._command):
+            return
+        self._thread = self._thread or ThreadPoolExecutor(1, thread_name_prefix="notices")
+        self._sent.append(self._thread.submit(self._send, occasion, f"conclus: study {self._study} {text}"))
+
+    def _send(self, occasion: Occasion, text: str) -> None:
+        if self._failed:
+            return
+        try:
+            if self._webhook:
+                _post(self._webhook, {"text": text, "content": text, "event": occasion, "study": self._study})
+            if self._command:
+                _call(self._command, text, occasion, self._study)
+        except Exception as error:  # noqa: BLE001 - whatever becomes of a notice, the study goes on
+            self._failed = True
+            what = "the webhook" if self._webhook else "the command"
+            remark([f"Warning: {what} of notify failed ({_told(error)}); no further notice is sent"])
+
+
+def _post(address: str, content: dict[str, str]) -> None:
+    request = urllib.request.Request(  # noqa: S310 - the study's reader takes http and https alone
+        address, json.dumps(content).encode(), {"Content-Type": "application/json", "User-Agent": "conclus"}
+    )
+    with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310
+        pass
+
+
+def _call(command: Sequence[str], text: str, occasion: str, study: str) -> None:
+    told = {**os.environ, "CONCLUS_EVENT": occasion, "CONCLUS_STUDY": study}
+    done = subprocess.run(command, input=text, text=True, env=told, timeout=_SECONDS, capture_output=True, check=False)
+    if done.returncode:
+        raise ChildProcessError(done.returncode, f"exit code {done.returncode}")
+
+
+def _told(error: Exception) -> str:
+    """The kind of an error, without its own words, which may repeat the address."""
+    if isinstance(error, urllib.error.HTTPError):
+        return f"HTTP {error.code}"
+    reason = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror
+    is_slow = isinstance(reason, TimeoutError | subprocess.TimeoutExpired)
+    return f"no answer in {_SECONDS:g} s" if is_slow else type(reason).__name__

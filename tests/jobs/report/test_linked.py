@@ -1,0 +1,138 @@
+"""The page under a real pointer: hovering tells, dragging picks in all charts, a click dims, a wheel zooms."""
+
+import re
+
+import pytest
+
+from jobs.report import html
+from jobs.report.contents import gather
+from tests.jobs.report.conftest import CHROMIUM
+from tests.jobs.report.pilot import Pilot
+from tests.jobs.report.test_browser import large
+
+DIM = "[...document.querySelectorAll('#leaderboard tbody tr.dim')].map((one) => Number(one.dataset.c))"
+PICKED = (
+    "[...linked].map((one) => { const picked = one.signal('picked'); return picked && Object.keys(picked).length; })"
+)
+
+
+@pytest.fixture(scope="module")
+def pilot(tmp_path_factory):
+    """A browser that is driven; skips where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium or chrome is installed")
+    found = Pilot(CHROMIUM, tmp_path_factory.mktemp("pilot"))
+    yield found
+    found.close()
+
+
+def page(store):
+    return html.page(gather([str(store.path)], "nmi", "max"), "Made by a test.")
+
+
+def test_a_pointer_hovers_drags_and_clicks(store, pilot):
+    store.fill()
+    pilot.open(page(store))
+    chart = "#parallel .vega:nth-of-type(1)"
+
+    # Hovering over a trial tells its key, its seed and its parameters.
+    points = "#parallel figure .vega"
+    left, top, *_ = pilot.place(f"{points} .mark-symbol.role-mark path")
+    pilot.move(left + 3, top + 3)
+    pilot.settle()
+    told = pilot.ask("document.querySelector('#vg-tooltip-element.visible')?.innerText")
+    assert re.search(r"trial s-\d-\d \(#\d\)", told)
+    assert re.search(r"seed [012]", told)
+    assert re.search(r"learning_rate 0\.000\d", told)
+
+    # Dragging over the upper half of the scores picks those configurations everywhere.
+    left, top, width, height = pilot.place(points)
+    pilot.drag((left + 60, top + 5), (left + width - 10, top + height * 0.4))
+    pilot.settle()
+    rates = "[...document.querySelectorAll('#leaderboard tbody tr:not(.dim)')].map((one) => one.cells[0].textContent)"
+    assert pilot.ask(rates) == ["1", "2"]
+    assert sorted(pilot.ask(DIM)) == [3, 4, 5, 6]
+    assert set(pilot.ask(f"(refresh(), {PICKED})")) <= {2, False}
+    strong = (
+        f"[...document.querySelectorAll('{chart} .mark-line path')].map((one) => Number(one.getAttribute('opacity')))"
+    )
+    assert sum(one > 0.5 for one in pilot.ask(strong)) == 2
+    assert sum(one < 0.1 for one in pilot.ask(strong)) == 4
+
+    # A click beside it ends that.
+    pilot.click(left + width - 12, top + height * 0.55)
+    pilot.settle()
+    assert pilot.ask(DIM) == []
+
+    # Dragging over an axis of the parallel coordinates does the same.
+    left, top, width, _ = pilot.place("#parallel .vega > div")
+    x = pilot.ask(f"(() => {{ const r = document.querySelector('{chart} .mark-rule line:last-of-type');"
+                  "return r.getBoundingClientRect().left; })()")  # fmt: skip
+    pilot.drag((x - 15, top + 25), (x + 25, top + 80))
+    pilot.settle()
+    assert 0 < len(pilot.ask(DIM)) < 6
+    pilot.click(left + 30, top + 200)
+    pilot.settle()
+    assert pilot.ask(DIM) == []
+
+    # A click on a row, too.
+    left, top, width, height = pilot.place("#leaderboard tbody tr[data-c='2'] button")
+    pilot.click(left + width / 2, top + height / 2)
+    pilot.settle()
+    assert sorted(pilot.ask(DIM)) == [1, 3, 4, 5, 6]
+    assert pilot.said == []
+
+
+def test_a_legend_dims_the_rest_and_a_wheel_zooms(store, pilot):
+    store.fill()
+    pilot.open(page(store))
+    left, top, width, height = pilot.place("#curves .vega .role-legend-symbol path", 1)
+    pilot.click(left + width / 2, top + height / 2)
+    pilot.settle()
+    ends = "[...document.querySelectorAll('#curves .vega')][0].querySelectorAll('.mark-symbol.role-mark path')"
+    strong = [one > 0.5 for one in pilot.ask(f"[...{ends}].map((one) => Number(one.getAttribute('opacity') ?? 1))")]
+    assert strong == [False, True, False, False]
+    ticks = "[...document.querySelectorAll('#curves .vega')][0].querySelectorAll('.role-axis-label')[0].textContent"
+    before = pilot.ask(ticks)
+    left, top, width, height = pilot.place("#curves .vega .root")
+    pilot.wheel(left + width / 2, top + height / 3, -400)
+    pilot.settle()
+    assert pilot.ask(ticks) == before  # A page that scrolls does not zoom.
+    left, top, width, height = pilot.place("#curves .vega .root")
+    pilot.wheel(left + width / 2, top + height / 3, -400, ctrl=True)
+    pilot.settle()
+    assert pilot.ask(ticks) != before
+    assert pilot.said == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(400, False), (1200, True)])
+def test_the_page_fits_a_telephone_and_the_dark(store, pilot, width, dark):
+    store.fill()
+    pilot.open(page(store), width=width, dark=dark)
+    assert pilot.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
+    # What is wider than the window scrolls in a box of its own.
+    outside = (
+        "[...document.querySelectorAll('main svg, main canvas, main table')].filter((one) => "
+        "one.getBoundingClientRect().right > innerWidth && !one.closest('.scroll, .vega')).length"
+    )
+    assert pilot.ask(outside) == 0
+    ink = pilot.ask("getComputedStyle(document.querySelector('.vega .role-axis-title text')).fill")
+    assert (sum(map(int, re.findall(r"\d+", ink)[:3])) > 384) == dark
+    assert pilot.said == []
+
+
+def test_a_thousand_trials_follow_a_drag(store, pilot):
+    store.put("s", large(store, [round(1e-5 * 1.05**i, 9) for i in range(100)]))
+    text = page(store)
+    assert len(text.encode()) < 5_000_000
+    pilot.open(text)
+    left, top, width, height = pilot.place("#parallel figure canvas")
+    pilot.drag((left + width * 0.4, top + height * 0.3), (left + width * 0.7, top + height * 0.6))
+    pilot.settle()
+    kept = 1000 - len(pilot.ask(DIM))
+    assert 0 < kept < 500
+    near = pilot.ask("[...linked].filter((one) => near.has(one.container())).map((one) => "
+                     "Object.keys(one.signal('picked')).length)")  # fmt: skip
+    assert near
+    assert set(near) == {kept}
+    assert pilot.said == []
