@@ -27,6 +27,7 @@ from core.config import plugins
 from core.config.schema import Mistakes, Place, PositiveInt, convert
 from core.config.trial import Evaluation, TrialConfig, as_used, plug_in_files, read_whole, refuse_unused
 from core.data.dataset import Dataset, check_spread, check_values
+from core.data.modalities import Modality, filled, rows_of, scaling_of
 from core.data.scaling import Scaling, offset_and_divisor
 from core.data.stored import Stored, is_large, is_sparse
 from core.errors import UserError
@@ -132,6 +133,10 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
     def fit(self, X: Any, y: Any = None) -> ContrastiveClustering:
         """Trains on X, shape (n_samples, n_features), an array or a sparse matrix; y is ignored.
 
+        X may also be a dict of several views of the same samples, as `{"text": …, "audio": …}`: arrays of shape
+        (n_samples, features), or (n_samples, steps, features) for sequences, which are averaged. A sample may lack a
+        view: then all its numbers there are NaN. The other methods of the estimator then take such a dict, too.
+
         A large X of bytes or halves, or a large sparse one, is held as it is, and its rows become floats when a step
         needs them.
 
@@ -152,8 +157,11 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
         self._sample_shape = _sample_shape(image_shape, table.shape[1])
         if is_sparse(table) and image_shape is not None:
             raise ValueError("image_shape: X is a sparse matrix, and images are dense: give an array")
-        self.offset_, self.scale_ = _scaling(table, scale, self._sample_shape)
-        data = _dataset(self._scaled(table))
+        with _value_errors():
+            self.offset_, self.scale_ = (
+                scaling_of(X, "X", scale) if self._modalities else _scaling(table, scale, self._sample_shape)
+            )
+        data = _dataset(self._scaled(table), self._modalities)
         with _value_errors():
             self.n_clusters_ = count_clusters(config, data)
             self._trained = self._train(replace(config, n_clusters=self.n_clusters_), data)
@@ -230,7 +238,17 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
             return self._trained.outputs(samples, self.device)
 
     def _checked(self, X: Any, *, reset: bool) -> Any:
-        """X as an array or CSR (n, n_features) of finite numbers; `reset` is true in `fit`."""
+        """X as an array or CSR (n, n_features) of finite numbers; `reset` is true in `fit`.
+
+        Several views stand side by side, with NaN where a sample lacks one.
+        """
+        if isinstance(X, Mapping):
+            return self._side_by_side(X, reset=reset)
+        if reset:
+            self._modalities: tuple[Modality, ...] = ()
+        elif self._modalities:
+            names = ", ".join(one.name for one in self._modalities)
+            raise ValueError(f"X: the model was trained on the views {names}: give a dict of them")
         types = [np.float64, np.float32, np.float16, np.uint8]
         table: Any = validate_data(self, X, reset=reset, accept_sparse="csr", dtype=types, ensure_min_samples=1 + reset)
         if is_sparse(table) and not is_large(table):
@@ -240,6 +258,20 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
             if reset:
                 check_spread(table, "X")
         return table
+
+    def _side_by_side(self, X: Mapping[str, Any], *, reset: bool) -> NDArray[np.float32]:
+        """Several views as rows (n, n_features)."""
+        known = None if reset else {one.name: one.shape for one in self._modalities}
+        with _value_errors():
+            made = rows_of(X, "X", known)
+            if reset:
+                check_spread(filled(made.samples), "X")
+        if reset:
+            if self.image_shape is not None:
+                raise ValueError("image_shape: X is a dict of views, which are vectors: leave it out")
+            vars(self).pop("feature_names_in_", None)
+            self._modalities, self.n_features_in_ = made.modalities, made.samples.shape[1]
+        return made.samples
 
     def _scaled(self, table: Any) -> NDArray[np.float32] | Stored:
         """A table (n, n_features) scaled and reshaped to (n, *sample_shape); a copy, or the large one as it is."""
@@ -269,7 +301,7 @@ class ContrastiveClustering(ClusterMixin, ClassNamePrefixFeaturesOutMixin, Trans
             if self.verbose:
                 print(f"epoch {row.epoch} of {config.epochs}: loss {row.metrics['loss']:.4g}")  # noqa: T201
         centroids = state.previous["centroids"].numpy()
-        return Trained(config, data.sample_shape, data.n_samples, state.to_bytes(), centroids)
+        return Trained(config, data.sample_shape, data.n_samples, state.to_bytes(), centroids, data.modalities)
 
     def _read_parameters(self) -> tuple[TrialConfig, str, tuple[int, ...] | None]:
         """The trial's configuration, the scale, and the shape of images.
@@ -343,13 +375,13 @@ def _scaling(X: Any, scale: str, sample_shape: tuple[int, ...]) -> tuple[NDArray
     return np.repeat(offset, size), np.repeat(divisor, size)
 
 
-def _dataset(samples: NDArray[np.float32] | Stored) -> Dataset:
+def _dataset(samples: NDArray[np.float32] | Stored, modalities: tuple[Modality, ...]) -> Dataset:
     """An unlabelled data set; estimates of its number of clusters are cached under its fingerprint."""
     values: Any = samples.values if isinstance(samples, Stored) else samples
     digest = hashlib.sha256()
     for one in (values.data, values.indices, values.indptr) if is_sparse(values) else (values,):
         digest.update(np.ascontiguousarray(one).data)
-    return Dataset("X", samples, None, (), digest.hexdigest())
+    return Dataset("X", samples, None, (), digest.hexdigest(), modalities=modalities)
 
 
 def _seed(random_state: Any) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from core.data.dataset import LARGEST, fault
+from core.errors import UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -86,6 +87,59 @@ class Joined:
     modalities: tuple[Modality, ...]
     scaling: tuple[NDArray[np.float64], NDArray[np.float64]] | None
     notes: tuple[str, ...]
+
+
+def rows_of(given: Mapping[Any, Any], where: str, known: Mapping[str, tuple[int, ...]] | None) -> Joined:
+    """Arrays by name as views side by side, without a scale; sequences are averaged.
+
+    Args:
+        given: by name (n, features) or (n, steps, features), with NaN for what is missing.
+        where: what they are called in messages.
+        known: the shape of each view for a trained model, which has these views and no others; None in training.
+
+    Raises:
+        UserError: as of `joined`; a name is no text, a view is no array of numbers of two or three axes, or the views
+            are others than those that are known.
+    """
+    views = _arrays(given, where)
+    if known is not None and {*views} != {*known}:
+        names = f"the views {', '.join(known)}" if known else "an array"
+        raise fault(where, f"it has the views {', '.join(views)}, the model was trained on {names}")
+    ordered = {name: views[name] for name in known or views}
+    return joined(ordered, where, sequences="mean", scale="none", known=known)
+
+
+def scaling_of(given: Mapping[Any, Any], where: str, scale: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What `joined` would subtract from each number of the rows of `rows_of`, and the divisor after that.
+
+    Raises:
+        UserError: there is no such scale of views.
+    """
+    import numpy as np
+
+    if scale == "unit":
+        raise UserError("scale: 'unit' is not for several views: auto, standard or none is needed")
+    made = joined(_arrays(given, where), where, sequences="mean", scale="none" if scale == "none" else "standard")
+    return made.scaling or (np.zeros(made.samples.shape[1]), np.ones(made.samples.shape[1]))
+
+
+def _arrays(given: Mapping[Any, Any], where: str) -> dict[str, NDArray[np.float64]]:
+    import numpy as np
+
+    if not given:
+        raise fault(where, "the dict is empty: it needs an array for each view")
+    found: dict[str, NDArray[np.float64]] = {}
+    for name, values in given.items():
+        if not isinstance(name, str):
+            raise fault(where, f"{name!r} is no name of a view: a text is needed")
+        try:
+            found[name] = np.asarray(values, np.float64)
+        except (TypeError, ValueError) as error:
+            raise fault(where, f"the view {name!r} is no array of numbers: {error}") from error
+        shape = found[name].shape
+        if len(shape) not in {2, 3} or 0 in shape:
+            raise fault(where, f"the view {name!r} has the shape {shape}: (samples, features) is needed")
+    return found
 
 
 def joined(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from core.config.schema import Mistakes
 from core.config.trial import TrialConfig, read_plug_in
+from core.data.modalities import Modality
 from core.data.source import on_device
 from core.data.stored import Stored
 from core.evaluation import kmeans
@@ -36,6 +37,7 @@ class Trained:
     n_samples: int
     content: bytes
     centroids: NDArray[np.float32]
+    modalities: tuple[Modality, ...] = ()
     made: dict[torch.device, Method] = field(default_factory=dict[torch.device, Method])
 
     def outputs(self, samples: NDArray[np.float32] | Stored, device: str) -> Outputs:
@@ -85,7 +87,7 @@ class Trained:
             options = {name: None if name == "weights" else one for name, one in encoder.options.items()}
             config = replace(self.config, views=views, encoder=replace(encoder, options=options))
             state, _ = TrainingState.from_bytes(self.content, str(device))
-            self.made[device] = build(config, blank, len(self.centroids), seed=0)
+            self.made[device] = build(config, blank, len(self.centroids), seed=0, modalities=self.modalities)
             self.made[device].load_state(state.method)
         return self.made[device]
 
