@@ -142,8 +142,10 @@ class _Note:
         """Adds an epoch, and writes if it is time."""
         if not self._lines:
             self._lines.append(json.dumps({"metric": self._metric, "epochs": told["epochs"]}))
-        value = told["value"] if told["scored"] else None
-        self._lines.append(json.dumps([told["epoch"], round(told["seconds"], 3), told["loss"], value]))
+        loss, value = told["loss"], told["value"] if told["scored"] else None
+        # By hand, as epochs may take milliseconds; what is not finite is null.
+        loss, value = (one if one is not None and math.isfinite(one) else "null" for one in (loss, value))
+        self._lines.append(f"[{told['epoch']}, {told['seconds']:.3f}, {loss}, {value}]")
         began = time.monotonic()
         if began >= self._due:
             with contextlib.suppress(OSError):  # The row tells it later.
