@@ -37,7 +37,7 @@ class Epoch(NamedTuple):
     value: float | None
 
 
-class Course(NamedTuple):
+class NotedCourse(NamedTuple):
     """The epochs of an attempt so far.
 
     Attributes:
@@ -77,7 +77,7 @@ def kept(payload: Mapping[str, Any], metric: str, attempt_id: str) -> Generator[
         note.close()
 
 
-def read(folder: Place, trial_key: str, attempt_id: str) -> Course | None:
+def read(folder: Place, trial_key: str, attempt_id: str) -> NotedCourse | None:
     """What an attempt has told of its epochs; None if there is no file, or none that conclus wrote.
 
     Args:
@@ -98,7 +98,7 @@ def read(folder: Place, trial_key: str, attempt_id: str) -> Course | None:
         if written is None:
             return None
         done = tuple(map(_epoch, rest))
-        return Course(str(about["metric"]), int(about["epochs"]), done, written)
+        return NotedCourse(str(about["metric"]), int(about["epochs"]), done, written)
     except FileNotFoundError:
         return None
     except StorageError:
