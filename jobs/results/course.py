@@ -20,7 +20,7 @@ from jobs.results import storage
 from jobs.results.layout import PROGRESS, study_folder
 from jobs.results.storage import Place, StorageError
 
-PAUSE_SECONDS, REMOTE_PAUSE_SECONDS = 0.5, 5.0
+PAUSE_SECONDS, REMOTE_PAUSE_SECONDS = 1.0, 5.0
 """The shortest time between two writes; an object store needs some 20 ms for each and takes the whole file."""
 _SHARE = 0.005
 """Writing takes at most this share of an attempt's time."""
