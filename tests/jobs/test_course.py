@@ -90,7 +90,7 @@ def test_it_is_written_after_a_pause_and_never_takes_more_than_its_share(results
             add(told(epoch))
             writes += [before] if now[0] > before else []
             now[0] += 0.1
-    assert writes[0] == pytest.approx(1.0)  # Shorter trials write nothing.
+    assert 1.0 <= writes[0] < 1.2  # Shorter trials write nothing.
     assert takes * len(writes) / now[0] < 0.01
     assert len(writes) > 5
 
