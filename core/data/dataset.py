@@ -15,8 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from core.data.told import told
 from core.errors import DataError, counted
-from core.told import told
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

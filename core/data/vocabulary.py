@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from core.data.analyzer import settings
 from core.data.corpus import blocks_of
 from core.data.dataset import fault
+from core.data.told import told
 from core.errors import UserError
-from core.told import told
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -29,10 +29,10 @@ from core.data.dataset import Dataset, cache_folder, check_spread, fingerprint_o
 from core.data.labels import Labels, read_labels
 from core.data.remote import wait_for
 from core.data.scaling import scaled
+from core.data.told import told as tell
 from core.errors import UserError
 from core.formats.copies import changed_reading
 from core.formats.records import read_texts, texts_file
-from core.told import told as tell
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -24,8 +24,8 @@ from torch.nn import functional
 
 from core.data.dataset import Dataset
 from core.data.prepared import entries_folder, prepared, remove
+from core.data.told import told
 from core.errors import UserError
-from core.told import told
 
 Metric = Literal["cosine", "euclidean"]
 Search = Literal["auto", "exact", "cells"]

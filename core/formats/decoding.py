@@ -21,10 +21,10 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from core.data.columns import listed
 from core.data.dataset import fault
 from core.data.prepared import room
+from core.data.told import told
 from core.errors import UserError, counted
 from core.formats.image_sizes import several_sizes
 from core.formats.pictures import ImageForm, Item, Seen, seen_in
-from core.told import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence

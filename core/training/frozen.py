@@ -19,9 +19,9 @@ from core.config.trial import TrialConfig
 from core.data.dataset import Dataset
 from core.data.prepared import prepared, room
 from core.data.stored import Stored, as_stored
+from core.data.told import told
 from core.errors import UserError
 from core.seal import canonical_json
-from core.told import told
 from core.training import weights
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from jobs.analysis.pareto import Aims, violation
 from jobs.analysis.scores import bounds, within_trial
 from jobs.execution.stored import Before
 from jobs.planning.plan import Plan
-from jobs.present.running import Running, running_lines
+from jobs.present.running import RunningRow, running_lines
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
 from jobs.results.names import MEAN5
@@ -33,7 +33,7 @@ _CLEAR, _CLEAR_ABOVE = "\r\x1b[K", "\x1b[1A\x1b[K"
 
 
 @dataclass
-class Attempt:
+class Underway:
     """A trial that runs, as its reports tell it."""
 
     seed: int | None
@@ -83,7 +83,7 @@ class Progress:
     done: int = 0
     failed: int = 0
     early: int = 0
-    running: dict[str, Attempt] = field(default_factory=dict[str, Attempt])
+    running: dict[str, Underway] = field(default_factory=dict[str, Underway])
     means: dict[str, tuple[int, float]] = field(default_factory=dict[str, tuple[int, float]])
     seconds: list[float] = field(default_factory=list[float])
     drawn: float = 0.0
@@ -107,11 +107,11 @@ class Progress:
             self.say(event.error)
         elif event.kind == "started":
             seed, cell = self._planned.get(event.key, (None, ""))
-            self.running[event.key] = Attempt(seed, cell, time.monotonic())
+            self.running[event.key] = Underway(seed, cell, time.monotonic())
             if event.error:
                 self.say(f"trial {event.key} goes on in another process: {event.error}")
         elif event.kind == "reported" and event.data.get("epochs"):
-            one = self.running.setdefault(event.key, Attempt(None, "", time.monotonic()))
+            one = self.running.setdefault(event.key, Underway(None, "", time.monotonic()))
             one.hear(dict(event.data), time.monotonic())
         elif event.kind in {"finished", "ended", "died"}:
             self._end(event)
@@ -190,7 +190,7 @@ class Progress:
         lines = [one_line(line)[: width - 1] for line in _wrapped(self.parts(), width - 1)]
         now = time.monotonic()
         trials = [
-            Running(key, one.seed, one.epoch, one.epochs or None, one.loss, one.value, one.left(now))
+            RunningRow(key, one.seed, one.epoch, one.epochs or None, one.loss, one.value, one.left(now))
             for key, one in list(self.running.items())
         ]
         room = height - len(lines) - 4  # The table's head, what is left out, and the line of the cursor.

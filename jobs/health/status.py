@@ -262,7 +262,7 @@ def updated(folder: Place, one: Trial) -> Trial:
     return _with(one if told is None else replace(one, heard=max(0.0, time.time() - told.written)), told)
 
 
-def _with(one: Trial, told: course.Course | None) -> Trial:
+def _with(one: Trial, told: course.NotedCourse | None) -> Trial:
     """The trial with what its epochs tell beyond its row."""
     done = told.done if told else ()
     if done and done[-1].epoch >= one.epoch:

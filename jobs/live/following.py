@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jobs.health.status import StudyStatus, columns, standing, updated
-from jobs.live.rows import Rows
+from jobs.live.rows import FollowedRows
 from jobs.results import lock
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ class Following:
     """
 
     def __init__(self, folder: Place) -> None:
-        self.folder, self.rows = folder, Rows(folder, columns(folder))
+        self.folder, self.rows = folder, FollowedRows(folder, columns(folder))
         self.changes, self.is_free = 0, False
         self._found: StudyStatus | None = None
         self._counted: tuple[int, bool] = (-1, False)

@@ -28,7 +28,7 @@ class _Open:
     skipped: list[str]
 
 
-class Rows:
+class FollowedRows:
     """The attempts of a study, as its files are now.
 
     Args:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import UserError
 from jobs.execution.queue_runner import FRONT_DOOR
 from jobs.live import page
-from jobs.live.gate import HOST, Gate, Guarded
+from jobs.live.door import HOST, Door, Guarded
 from jobs.live.state import Watched
 from jobs.results.layout import folders_of
 from jobs.results.storage import reason
@@ -114,10 +114,10 @@ def serve(results: str, studies: Sequence[str], *, port: int, once: bool, tell: 
         except OSError as error:
             raise UserError(f"--port {port}: nothing can listen there: {reason(error)}") from error
         listening.listen()
-        gate = Gate(listening.getsockname()[1], tell)
+        door = Door(listening.getsockname()[1], tell)
         server = uvicorn.Server(
             uvicorn.Config(
-                Guarded(_application(live, lambda: setattr(server, "should_exit", True)), gate),
+                Guarded(_application(live, lambda: setattr(server, "should_exit", True)), door),
                 log_level="critical",
                 access_log=False,
                 server_header=False,
@@ -126,7 +126,7 @@ def serve(results: str, studies: Sequence[str], *, port: int, once: bool, tell: 
                 timeout_graceful_shutdown=2,
             )
         )
-        gate.open()
+        door.open()
         thread = threading.Thread(target=live.follow, daemon=True)
         thread.start()
         try:

@@ -13,8 +13,8 @@ from core.data.columns import cut, listed
 from core.data.dataset import PARTS, UNLABELLED, Dataset
 from core.data.modalities import missing
 from core.data.stored import Stored, dense
+from core.data.told import told
 from core.errors import counted
-from core.told import told
 from jobs.study.yaml_document import write
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import TextIO
 
-from core.told import watched
+from core.data.told import watched
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
 
@@ -21,7 +21,7 @@ _WIDTH = 20
 
 @dataclass
 class Bar:
-    """Is told of a work by `core.told.told`, perhaps from several threads, and draws from time to time."""
+    """Is told of a work by `core.data.told.told`, perhaps from several threads, and draws from time to time."""
 
     out: TextIO = field(default_factory=lambda: sys.stderr)
     work: str = ""

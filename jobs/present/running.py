@@ -15,7 +15,7 @@ _VERDICT = 24
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class RunningRow:
     """One trial that runs.
 
     Attributes:
@@ -39,7 +39,7 @@ class Running:
     verdict: str = ""
 
 
-def running_lines(trials: Sequence[Running], metric: str, width: int, most: int = _MOST) -> list[str]:
+def running_lines(trials: Sequence[RunningRow], metric: str, width: int, most: int = _MOST) -> list[str]:
     """A table of the first `most` trials; no lines without trials.
 
     Args:
@@ -80,7 +80,7 @@ def running_lines(trials: Sequence[Running], metric: str, width: int, most: int 
     return [*text.splitlines(), *more]
 
 
-def _share(one: Running) -> float:
+def _share(one: RunningRow) -> float:
     return min(1.0, one.epoch / one.epochs) if one.epochs else 0.0
 
 

@@ -12,7 +12,7 @@ from jobs.health.status import StudyStatus, Trial
 from jobs.health.usage import Usage, Used
 from jobs.present import tables
 from jobs.present.effect import labels
-from jobs.present.running import Running, running_lines
+from jobs.present.running import RunningRow, running_lines
 from jobs.present.visible import one_line
 
 STATES = ("failed", "running", "silent", "interrupted")
@@ -61,7 +61,7 @@ def screen(one: StudyStatus, width: int) -> Iterator[str]:
     """The same with all that is known of running trials, as a table."""
     yield from summary(one, width)
     trials = [
-        Running(t.trial_key, t.seed, t.epoch, t.epochs, t.loss, t.value, t.seconds_left, t.verdict)
+        RunningRow(t.trial_key, t.seed, t.epoch, t.epochs, t.loss, t.value, t.seconds_left, t.verdict)
         for t in one.begun
         if t.state == "running"
     ]

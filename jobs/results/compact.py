@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from core.told import told
+from core.data.told import told
 from jobs.results import storage
 from jobs.results.layout import (
     COMPACT,

@@ -20,7 +20,7 @@ from jobs.results import storage
 from jobs.results.layout import PROGRESS, study_folder
 from jobs.results.storage import Place, StorageError
 
-PAUSE_SECONDS, REMOTE_PAUSE_SECONDS = 0.5, 5.0
+PAUSE_SECONDS, REMOTE_PAUSE_SECONDS = 1.0, 5.0
 """The shortest time between two writes; an object store needs some 20 ms for each and takes the whole file."""
 _SHARE = 0.005
 """Writing takes at most this share of an attempt's time."""
@@ -37,7 +37,7 @@ class Epoch(NamedTuple):
     value: float | None
 
 
-class Course(NamedTuple):
+class NotedCourse(NamedTuple):
     """The epochs of an attempt so far.
 
     Attributes:
@@ -77,7 +77,7 @@ def kept(payload: Mapping[str, Any], metric: str, attempt_id: str) -> Generator[
         note.close()
 
 
-def read(folder: Place, trial_key: str, attempt_id: str) -> Course | None:
+def read(folder: Place, trial_key: str, attempt_id: str) -> NotedCourse | None:
     """What an attempt has told of its epochs; None if there is no file, or none that conclus wrote.
 
     Args:
@@ -98,7 +98,7 @@ def read(folder: Place, trial_key: str, attempt_id: str) -> Course | None:
         if written is None:
             return None
         done = tuple(map(_epoch, rest))
-        return Course(str(about["metric"]), int(about["epochs"]), done, written)
+        return NotedCourse(str(about["metric"]), int(about["epochs"]), done, written)
     except FileNotFoundError:
         return None
     except StorageError:
@@ -142,8 +142,10 @@ class _Note:
         """Adds an epoch, and writes if it is time."""
         if not self._lines:
             self._lines.append(json.dumps({"metric": self._metric, "epochs": told["epochs"]}))
-        value = told["value"] if told["scored"] else None
-        self._lines.append(json.dumps([told["epoch"], round(told["seconds"], 3), told["loss"], value]))
+        loss, value = told["loss"], told["value"] if told["scored"] else None
+        # By hand, as epochs may take milliseconds; what is not finite is null.
+        loss, value = (one if one is not None and math.isfinite(one) else "null" for one in (loss, value))
+        self._lines.append(f"[{told['epoch']}, {told['seconds']:.3f}, {loss}, {value}]")
         began = time.monotonic()
         if began >= self._due:
             with contextlib.suppress(OSError):  # The row tells it later.

@@ -11,8 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from core.data.told import told
 from core.errors import UserError
-from core.told import told
 from jobs.results import peek, storage
 from jobs.results.file_rows import HISTORY_COLUMN, PROTOCOL_COLUMN, Columns, FileRows, read_file
 from jobs.results.header import FINISHED, preference

@@ -15,10 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import sparse
 
-from core import told
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
-from core.data import prepared, stored
+from core.data import prepared, stored, told
 from core.data.dataset import Dataset
 from core.data.scaling import Scaling, offset_and_divisor, scaled
 from core.data.source import SampleSource, on_device, read_ahead

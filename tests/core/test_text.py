@@ -18,9 +18,9 @@ from pyarrow import parquet
 from core.config import plugins
 from core.data import sentence_model
 from core.data.dataset import cache_folder
+from core.data.told import watched
 from core.datasets import text
 from core.errors import UserError
-from core.told import watched
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 TEXTS = ["the cat sat", "a cat and a dog", "stocks fell again", "stocks and bonds rose", "dogs sat", "bonds fell"]

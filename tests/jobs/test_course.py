@@ -90,7 +90,7 @@ def test_it_is_written_after_a_pause_and_never_takes_more_than_its_share(results
             add(told(epoch))
             writes += [before] if now[0] > before else []
             now[0] += 0.1
-    assert writes[0] == pytest.approx(0.5)  # Shorter trials write nothing.
+    assert 1.0 <= writes[0] < 1.2  # Shorter trials write nothing.
     assert takes * len(writes) / now[0] < 0.01
     assert len(writes) > 5
 
@@ -109,6 +109,7 @@ def test_what_is_torn_or_not_ours_is_none_and_half_a_line_is_passed_over(results
         assert course.read(results / "study=s", "t0", "A") is None, text
     place.write_bytes(b"\xff\n")
     assert course.read(results / "study=s", "t0", "A") is None
+    (results / "study=s" / "t0.A.jsonl").write_text(f"{head}[1, 2.0, null, 0.5]\n")
     assert course.read(results / "study=s", "../t0", "A") is None
 
 
@@ -127,4 +128,4 @@ def test_a_folder_that_leads_elsewhere_gets_nothing_and_the_trial_goes_on(result
     (results / "study=s" / "_progress").symlink_to(elsewhere)
     with course.kept(payload(results), "nmi", "A") as add:
         add(told(1))
-    assert list(elsewhere.iterdir()) == []
+        assert list(elsewhere.iterdir()) == []

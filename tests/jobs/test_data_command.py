@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy import sparse
 
-from core.told import told
+from core.data.told import told
 from jobs.present.bar import Bar, preparing
 
 STUDY = """study: s

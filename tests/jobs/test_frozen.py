@@ -50,7 +50,7 @@ import sys
 from core.config import plugins
 from core.config.schema import Mistakes
 from core.config.trial import read_trial
-from core import told
+from core.data import told
 from core.training import data_cache, frozen
 
 plugins.allow_named("own.py")

@@ -47,12 +47,12 @@ def finished(one, value, status="ok"):
     return Event("finished", one.trial_key, told)
 
 
-def row(results, one, nmi, status="ok"):
+def row(results, one, nmi, status="ok", **params):
     write(
         str(results),
         Attempt(
             study="s", trial_key=one.trial_key, config_key=one.config_key, seed=one.seed, status=status,
-            attempt_id=new_attempt_id(), metrics={"nmi": nmi}, params={"epochs": 10}, data_hash="d",
+            attempt_id=new_attempt_id(), metrics={"nmi": nmi}, params={"epochs": 10} | params, data_hash="d",
         ),
     )  # fmt: skip
 
@@ -160,9 +160,12 @@ def test_after_a_resume_the_best_is_that_of_the_whole_study_as_all_commands_show
     assert "(3 seeds)" in progress.best()
 
 
-def test_rounded_scores_have_the_interval_of_the_leaderboard(plan, tmp_path, command):
-    results = tmp_path / "results"
-    for one in plan.trials[:3]:
-        row(results, one, 0.8)
-    best = Progress(plan, 4, 3, io.StringIO(), stored.before(str(results), plan)).best()
+def test_rounded_scores_have_the_interval_of_the_leaderboard(tmp_path, command):
+    (tmp_path / "s.yaml").write_text(STUDY + "space: {learning_rate: {grid: [0.001, 0.002]}}\n")
+    plan, results = planning.make(study.load(tmp_path / "s.yaml")), tmp_path / "results"
+    first = plan.trials[0].config_key
+    for one in plan.trials:
+        row(results, one, 0.8 if one.config_key == first else 0.7 + one.seed / 8192, rate=one.config_key)
+    best = Progress(plan, 8, 8, io.StringIO(), stored.before(str(results), plan)).best()
+    assert "best nmi 0.8" in best
     assert best in command("status", results)[1]

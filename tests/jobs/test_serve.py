@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from core.told import watched
+from core.data.told import watched
 from jobs.health.status import columns, standing
 from jobs.live.courses import Behind, running
-from jobs.live.rows import Rows
+from jobs.live.rows import FollowedRows
 from jobs.results import compact, reader
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
@@ -249,7 +249,7 @@ def test_names_and_reasons_of_strangers_are_text(store, serving, chrome):
 def test_it_follows_rows_as_the_reader_reads_them_all(store):
     draw, folder = random.Random(0), store / "study=s"
     (folder / "trials").mkdir()
-    rows, seen, last = Rows(folder, columns(folder)), [], {}
+    rows, seen, last = FollowedRows(folder, columns(folder)), [], {}
     for _ in range(40):
         step = draw.random()
         if step < 0.7:
@@ -279,7 +279,7 @@ def test_a_finished_file_is_read_once(store, monkeypatch):
         attempt(store, number, "ok")
     folder, read = store / "study=s", []
     monkeypatch.setattr("jobs.results.reader.read_file", lambda path, *rest: read.append(path) or one(path, *rest))
-    rows = Rows(folder, columns(folder))
+    rows = FollowedRows(folder, columns(folder))
     assert (rows.look(), len(read)) == (True, 3)
     assert (rows.look(), len(read)) == (False, 3)
     attempt(store, 3, "running")
@@ -294,7 +294,7 @@ def test_what_stands_behind_is_what_the_finished_trials_did(store):
         attempt(store, number, "ok")
     running_one = attempt(store, 5, "running")
     folder = store / "study=s"
-    rows = Rows(folder, columns(folder))
+    rows = FollowedRows(folder, columns(folder))
     rows.look()
     behind = Behind("nmi")
     assert behind.band() is None

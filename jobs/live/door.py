@@ -30,7 +30,7 @@ _HEADERS = {
 _WITHOUT = "Open the address that `conclus serve` has printed last: it holds a token for one browser.\n"
 
 
-class Gate:
+class Door:
     """The token and the cookie of one server.
 
     Args:
@@ -81,10 +81,10 @@ class Gate:
 
 
 class Guarded:
-    """The application behind the gate; what comes with neither cookie nor token is refused, and nothing is stored."""
+    """The application behind the door; what comes with neither cookie nor token is refused, and nothing is stored."""
 
-    def __init__(self, app: ASGIApp, gate: Gate) -> None:
-        self._app, self._gate = app, gate
+    def __init__(self, app: ASGIApp, door: Door) -> None:
+        self._app, self._gate = app, door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers a request, or refuses it (ASGI)."""
