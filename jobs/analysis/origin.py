@@ -14,7 +14,7 @@ from jobs.results.layout import STUDY_JSON, existing, folders_of, study_name
 from jobs.results.reader import column_cells
 from jobs.results.schema import ELSEWHERE
 from jobs.results.storage import Place
-from jobs.study.notes import Note
+from jobs.study.notes import StudyNote
 
 _MADE = ("code_hash", "data_hash", "env_hash", "env_json", "plug_ins_json")
 COLUMNS = ("reason", "source", "started", "seconds", "host", "protocol", *_MADE)
@@ -61,7 +61,7 @@ class Origin:
     first: datetime | None
     last: datetime | None
     seconds: float
-    notes: Sequence[Note] = ()
+    notes: Sequence[StudyNote] = ()
 
     @property
     def planned(self) -> int | None:
@@ -76,7 +76,7 @@ class Origin:
 
 
 def origins(
-    table: pa.Table, plans: dict[str, dict[str, Any]], notes: Mapping[str, Sequence[Note]] | None = None
+    table: pa.Table, plans: dict[str, dict[str, Any]], notes: Mapping[str, Sequence[StudyNote]] | None = None
 ) -> list[Origin]:
     """The origin of each study of a table.
 

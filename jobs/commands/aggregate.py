@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from jobs.analysis.comparison import Boards, Comparison
     from jobs.analysis.leaderboard import Entry, Leaderboard
     from jobs.present.leaderboard import Sheet
-    from jobs.present.names import Labels
+    from jobs.present.names import ShownNames
     from jobs.results.reader import Loaded
 
 _TABLES = ("leaderboard", "methods")
@@ -193,7 +193,7 @@ def _noted(paths: Sequence[str], studies: Sequence[str], fmt: str) -> str:
     return "\n" + "".join(blocks) if blocks and fmt in PROSE else ""
 
 
-def _names_of(form: _Shown, loaded: Loaded) -> Labels | None:
+def _names_of(form: _Shown, loaded: Loaded) -> ShownNames | None:
     """The names for readers: those of the file, and always in LaTeX; None for the keys that a person types."""
     from jobs.present.names import read_labels
 
@@ -202,7 +202,7 @@ def _names_of(form: _Shown, loaded: Loaded) -> Labels | None:
     return labels if form.labels or form.fmt == "latex" else None
 
 
-def _shown(boards: Boards, compared: Sequence[Comparison], form: _Shown, labels: Labels | None) -> str:
+def _shown(boards: Boards, compared: Sequence[Comparison], form: _Shown, labels: ShownNames | None) -> str:
     from jobs.present import comparison as present
     from jobs.present.effect import paragraphs
 

@@ -52,7 +52,7 @@ def _parsed(words: tuple[str, ...]) -> tuple[str, str]:
     from jobs.results import storage
 
     if len(words) > _MOST_WORDS:
-        raise UserError(f'A text of several words stands in quotes: conclus note {words[0]} "{" ".join(words[1:])}"')
+        raise UserError(f"A note of several words stands in quotes, as the last word: {' '.join(words[1:])!r}.")
     if len(words) == 1:
         return (words[0], "") if storage.is_folder(storage.at(words[0])) else ("results", words[0])
     return (words[0], words[1]) if words else ("results", "")

@@ -35,10 +35,8 @@ def command(words: tuple[str, ...], fmt: str, out: Path | None) -> None:
     no files and no network, and can change nothing.
 
     \b
-    conclus sql 'select study, max("metric.nmi") from trials
-                 group by study'
-    conclus sql 'select "by", sum(own_seconds * gpu)
-                 from attempts group by 1'
+    conclus sql "select study, seed, status from trials"
+    conclus sql "select max(\\"metric.nmi\\") from trials"
     """  # noqa: D301 - \b is click's mark
     from jobs.results.query import query, values
 

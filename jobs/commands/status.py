@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from jobs.execution.driver import Job
     from jobs.execution.job_end import JobEnd
     from jobs.health.status import StudyStatus
-    from jobs.study.notes import Note
+    from jobs.study.notes import StudyNote
 
 _NOTES = 3
 
@@ -50,7 +50,7 @@ def command(results: str, studies: tuple[str, ...], fmt: str) -> None:
         click.echo(_machine(found, fmt), nl=False)
 
 
-def _noted(noted: Mapping[str, Sequence[Note]], one: StudyStatus) -> Iterator[str]:
+def _noted(noted: Mapping[str, Sequence[StudyNote]], one: StudyStatus) -> Iterator[str]:
     """The latest notes on a study and its trials."""
     import textwrap
 

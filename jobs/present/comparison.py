@@ -36,7 +36,7 @@ from jobs.present.leaderboard import (
     settings_text,
     sign_notes,
 )
-from jobs.present.names import USUAL, Labels
+from jobs.present.names import USUAL, ShownNames
 from jobs.present.tables import Column
 from jobs.results.names import short_names
 from jobs.results.reader import load
@@ -73,7 +73,7 @@ def text(boards: Boards, compared: Sequence[Comparison], fmt: str, width: int | 
 
 
 def leaderboard_blocks(
-    boards: Boards, fmt: str, width: int | None = None, labels: Labels | None = None, *, verbose: bool = False
+    boards: Boards, fmt: str, width: int | None = None, labels: ShownNames | None = None, *, verbose: bool = False
 ) -> list[str]:
     """The leaderboards as tables, which end in a newline, and sentences; without labels by the keys that one types.
 
@@ -105,7 +105,7 @@ def leaderboard_blocks(
 
 
 def comparison_blocks(
-    found: Sequence[Comparison], fmt: str, width: int | None = None, labels: Labels | None = None
+    found: Sequence[Comparison], fmt: str, width: int | None = None, labels: ShownNames | None = None
 ) -> list[str]:
     """The tables and sentences of the comparisons; none if there is nothing to compare."""
     if not is_shown(found):
@@ -128,7 +128,9 @@ def is_shown(found: Sequence[Comparison]) -> bool:
     return len(first.rows) > 1 and (len(first.data) > 1 or len(found) > 1)
 
 
-def comparison_sheets(found: Sequence[Comparison], fmt: str, labels: Labels | None = None) -> list[tuple[str, Sheet]]:
+def comparison_sheets(
+    found: Sequence[Comparison], fmt: str, labels: ShownNames | None = None
+) -> list[tuple[str, Sheet]]:
     """The tables under their titles: one for each metric, or one of all metrics where there is one data set.
 
     The best of a column and all that are tied with it are bold.
@@ -170,7 +172,7 @@ def told(boards: Boards) -> list[str]:
     return [*(f"{name}: {note}" for name, said in own.items() for note in said), *shared]
 
 
-def leaderboard_rows(boards: Boards, fmt: str, labels: Labels | None = None) -> Sheet:
+def leaderboard_rows(boards: Boards, fmt: str, labels: ShownNames | None = None) -> Sheet:
     """The leaderboards in one table: below one another, with the data set in the first column."""
     sheets = [(name, board_sheet(board, fmt, labels)) for name, board in boards]
     if len(sheets) == 1:
@@ -184,7 +186,7 @@ def leaderboard_rows(boards: Boards, fmt: str, labels: Labels | None = None) -> 
     return Sheet([Column("data set"), *(Column(head) for head in heads)], rows)
 
 
-def comparison_notes(found: Sequence[Comparison], fmt: str, labels: Labels | None = None) -> list[str]:
+def comparison_notes(found: Sequence[Comparison], fmt: str, labels: ShownNames | None = None) -> list[str]:
     """Sentences on the cells, on what was picked, on the ranks and on their test."""
     first = found[0]
     verdicts = {cell.verdict for one in found for row in one.rows for cell in row.cells if cell is not None}
@@ -201,7 +203,7 @@ def comparison_notes(found: Sequence[Comparison], fmt: str, labels: Labels | Non
     return [*said, *picked_notes(found, labels), *ranks]
 
 
-def picked_notes(found: Sequence[Comparison], labels: Labels | None = None) -> list[str]:
+def picked_notes(found: Sequence[Comparison], labels: ShownNames | None = None) -> list[str]:
     """Sentences on cells without a score, and on how the configurations in the cells were picked."""
     first, called = found[0], labels.metric if labels else metric_name
     what, column = _what(first), "data set" if len(first.data) > 1 else "metric"
@@ -225,7 +227,7 @@ def picked_notes(found: Sequence[Comparison], labels: Labels | None = None) -> l
     return said
 
 
-def rank_notes(found: Comparison, labels: Labels | None = None, *, named: bool) -> list[str]:
+def rank_notes(found: Comparison, labels: ShownNames | None = None, *, named: bool) -> list[str]:
     """Sentences on the average ranks over data sets and their test, with the metric if `named`."""
     if len(found.data) == 1:
         return []
@@ -280,7 +282,7 @@ def _sheet(
     columns_of: tuple[Sequence[str], Sequence[str]],
     cells: Sequence[Sequence[CellScore | None]],
     fmt: str,
-    labels: Labels | None,
+    labels: ShownNames | None,
 ) -> Sheet:
     """The table; of each column the head and the data set are given."""
     heads, data = columns_of
@@ -335,7 +337,7 @@ def _what(found: Comparison) -> str:
     return "method" if [*found.rows[0].params] == [METHOD] else "configuration"
 
 
-def row_labels(found: Comparison, labels: Labels | None = None) -> list[str]:
+def row_labels(found: Comparison, labels: ShownNames | None = None) -> list[str]:
     """What tells each row from the others: `tcl`, or `learning_rate=0.001 threshold=0.95`."""
     if _what(found) == "method":
         return [str((labels or USUAL).value(METHOD, row.params[METHOD])) for row in found.rows]

@@ -10,7 +10,7 @@ from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import CONSENSUS, N_CLUSTERS_FOUND, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import pareto, tables
-from jobs.present.names import Labels
+from jobs.present.names import ShownNames
 from jobs.present.tables import Column
 from jobs.results.names import short_names
 from jobs.study.keys import defaults
@@ -43,12 +43,14 @@ class Sheet:
         return tables.render(self.columns, self.rows, fmt, width=width, bold=self.bold)
 
 
-def board_text(board: Leaderboard, width: int | None, labels: Labels | None = None, *, verbose: bool = False) -> str:
+def board_text(
+    board: Leaderboard, width: int | None, labels: ShownNames | None = None, *, verbose: bool = False
+) -> str:
     """The leaderboard for a terminal: the table and notes, and if `verbose` above them the constant parameters."""
     return (header(board, width) if verbose else "") + board_table(board, width, labels) + footer(board, width)
 
 
-def board_table(board: Leaderboard, width: int | None, labels: Labels | None = None) -> str:
+def board_table(board: Leaderboard, width: int | None, labels: ShownNames | None = None) -> str:
     """The table for a terminal; parameters that do not fit beside the scores stand below them, by rank."""
     beside = _human_sheet(board, labels)
     if width is None or tables.fits(beside.columns, beside.rows, width):
@@ -121,7 +123,7 @@ def unranked_notes(board: Leaderboard) -> list[str]:
     return lines + ([f"{these}: of another protocol, not compared with the others."] if board.apart else [])
 
 
-def board_sheet(board: Leaderboard, fmt: str, labels: Labels | None = None) -> Sheet:
+def board_sheet(board: Leaderboard, fmt: str, labels: ShownNames | None = None) -> Sheet:
     """The leaderboard for people; for CSV and JSON, every number has a column of its own, under its key.
 
     Args:
@@ -198,7 +200,7 @@ def shown(board: Leaderboard) -> list[Entry]:
 
 
 def _human_sheet(
-    board: Leaderboard, labels: Labels | None = None, *, beside: bool = True, has_bold: bool = False
+    board: Leaderboard, labels: ShownNames | None = None, *, beside: bool = True, has_bold: bool = False
 ) -> Sheet:
     """The table for people, with the parameters beside the scores or without them.
 
@@ -235,14 +237,14 @@ def origins_columns(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
 
 
 def params_columns(
-    board: Leaderboard, entries: Sequence[Entry], labels: Labels | None = None
+    board: Leaderboard, entries: Sequence[Entry], labels: ShownNames | None = None
 ) -> list[tuple[Column, list[Any]]]:
     """The columns of the parameters that vary over the board, for some of its configurations."""
     return [(Column(name, right=not is_words), values) for name, values, is_words in _params(board, entries, labels)]
 
 
 def _params(
-    board: Leaderboard, entries: Sequence[Entry], labels: Labels | None = None
+    board: Leaderboard, entries: Sequence[Entry], labels: ShownNames | None = None
 ) -> list[tuple[str, list[Any], bool]]:
     """The columns of parameters: name, values, and whether they are words.
 

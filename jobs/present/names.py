@@ -88,7 +88,7 @@ _LONGEST = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Labels:
+class ShownNames:
     """A person's own names, which go before the usual ones.
 
     Attributes:
@@ -168,11 +168,11 @@ class Labels:
         return self.parameters[max(ends, key=len)] if ends else ""
 
 
-USUAL = Labels()
+USUAL = ShownNames()
 """The usual names."""
 
 
-def read_labels(path: Path | None) -> Labels:
+def read_labels(path: Path | None) -> ShownNames:
     """The names in a YAML file, or the usual ones without a file.
 
     Raises:
@@ -195,8 +195,8 @@ def read_labels(path: Path | None) -> Labels:
             mistakes += [document.told((kind, name), _label_mistake(one)) for name, one in wrong.items()]
     if mistakes:
         raise UserError(*mistakes)
-    kinds = [one.name for one in fields(Labels) if one.name in document.value]
-    return Labels(**{kind: document.value[kind] for kind in kinds}, source=str(path))
+    kinds = [one.name for one in fields(ShownNames) if one.name in document.value]
+    return ShownNames(**{kind: document.value[kind] for kind in kinds}, source=str(path))
 
 
 def _is_label(value: Any) -> bool:

@@ -34,7 +34,7 @@ from jobs.present.leaderboard import (
     troubles,
     unranked_notes,
 )
-from jobs.present.names import USUAL, Labels
+from jobs.present.names import USUAL, ShownNames
 from jobs.present.tables import Column, cell_text, tex, tex_interval, tex_row
 from jobs.present.visible import literal, one_line
 from jobs.report.contents import Contents
@@ -63,12 +63,12 @@ class Look:
         percent: Whether scores that are at most 1 are printed as percentages.
     """
 
-    labels: Labels = USUAL
+    labels: ShownNames = USUAL
     percent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class PaperCell:
     """A score, and how it stands in its column.
 
     Attributes:
@@ -97,7 +97,7 @@ class PaperTable:
 
     about: str
     labels: Sequence[tuple[Column, Sequence[str]]]
-    groups: Mapping[str, Mapping[str, Sequence[Cell]]]
+    groups: Mapping[str, Mapping[str, Sequence[PaperCell]]]
     extras: Sequence[tuple[Column, Sequence[str]]]
     notes: Sequence[str]
     board: Leaderboard | None = None
@@ -173,7 +173,7 @@ def _headings(table: PaperTable) -> list[str]:
     return [tex_row([*cells, *("" for _ in table.extras)]), " ".join(rules)]
 
 
-def _score(cell: Cell, metric: str, look: Look) -> str:
+def _score(cell: PaperCell, metric: str, look: Look) -> str:
     text = _percent(cell.text) if look.percent and in_percent(metric) else cell.text
     text = _HALF_WIDTH.sub(r"{\\scriptsize$\\pm$\1}", tex_interval(text))
     text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(cell.place, text)
@@ -211,19 +211,17 @@ def _compared(found: Sequence[Comparison], metrics: Sequence[str], look: Look) -
     )
 
 
-def _column_of(found: Comparison, data: str, keys: Sequence[tuple[Any, ...]]) -> list[Cell]:
+def _column_of(found: Comparison, data: str, keys: Sequence[tuple[Any, ...]]) -> list[PaperCell]:
     """The cells of one metric on one data set, in the order of the keys of rows."""
     if data not in found.data:
-        return [Cell("")] * len(keys)
+        return [PaperCell("")] * len(keys)
     column = found.data.index(data)
     rows = {row_key(row): row for row in found.rows}
     scored = {key: cell for key in keys if key in rows and (cell := rows[key].cells[column]) is not None}
-    order = sorted(scored, key=lambda key: scored[key].entry.rank)
-    cells = {
-        key: Cell(interval_text(cell.entry.score), order.index(key) + 1, cell.verdict) for key, cell in scored.items()
-    }
+    places = {key: place for place, key in enumerate(sorted(scored, key=lambda key: scored[key].entry.rank), 1)}
+    cells = {key: PaperCell(interval_text(one.entry.score), places[key], one.verdict) for key, one in scored.items()}
     lost = {key for key, row in rows.items() if data in row.failed}
-    return [cells.get(key) or Cell("failed" if key in lost else "") for key in keys]
+    return [cells.get(key) or PaperCell("failed" if key in lost else "") for key in keys]
 
 
 def _ranked(named: tuple[str, Leaderboard], by_metric: Mapping[str, Leaderboard | None], look: Look) -> PaperTable:
@@ -246,21 +244,21 @@ def _ranked(named: tuple[str, Leaderboard], by_metric: Mapping[str, Leaderboard 
     )
 
 
-def _ranked_column(board: Leaderboard | None, rows: Sequence[tuple[str, str]]) -> list[Cell]:
+def _ranked_column(board: Leaderboard | None, rows: Sequence[tuple[str, str]]) -> list[PaperCell]:
     """The cells of one metric, in the order of these configurations; what has no rank has no place either."""
-    cells: dict[tuple[str, str], Cell] = {}
+    cells: dict[tuple[str, str], PaperCell] = {}
     if board is not None:
-        unranked = [Cell(interval_text(entry.score)) for entry in shown(board)[len(board.entries) :]]
+        unranked = [PaperCell(interval_text(entry.score)) for entry in shown(board)[len(board.entries) :]]
         ranked = [
-            Cell(interval_text(one.score), place, _SIGN_OF[one.tied] if place > 1 else "")
+            PaperCell(interval_text(one.score), place, _SIGN_OF[one.tied] if place > 1 else "")
             for place, one in enumerate(board.entries, 1)
         ]
         keys = ((entry.study, entry.config_key) for entry in shown(board))
         cells = dict(zip(keys, [*ranked, *unranked], strict=True))
-    return [cells.get(key, Cell("")) for key in rows]
+    return [cells.get(key, PaperCell("")) for key in rows]
 
 
-def _marks(groups: Mapping[str, Mapping[str, Sequence[Cell]]]) -> list[str]:
+def _marks(groups: Mapping[str, Mapping[str, Sequence[PaperCell]]]) -> list[str]:
     """The meaning of the marks that the columns have."""
     cells = [cell for columns in groups.values() for column in columns.values() for cell in column]
     signs = {cell.sign for cell in cells}
@@ -277,7 +275,7 @@ def _joined(names: Sequence[str]) -> str:
 _TIES = "Ties have an error of 5 % over all configurations, by simulated sweeps of equal ones."
 
 
-def markdown(contents: Contents, labels: Labels) -> str:
+def markdown(contents: Contents, labels: ShownNames) -> str:
     """The conclusions, the table, and the footnote below it.
 
     Raises:
@@ -340,7 +338,7 @@ def _environment(contents: Contents, boards: Boards, one: PaperTable, label: str
     return "\n".join(lines) + "\n"
 
 
-def _tables(contents: Contents, boards: Boards, labels: Labels) -> Iterator[tuple[str, str, list[str]]]:
+def _tables(contents: Contents, boards: Boards, labels: ShownNames) -> Iterator[tuple[str, str, list[str]]]:
     """The name of a table in Markdown, which is empty for the only one, the table, and its footnote."""
     for name, board in boards:
         told = f"data set {labels.data_set(name)}" if len(boards) > 1 else ""

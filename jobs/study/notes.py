@@ -27,7 +27,7 @@ _SHAPE = {"trial": str | None, "text": str | None, "tags": ([str], None), "by": 
 
 
 @dataclass(frozen=True, slots=True)
-class Note:
+class StudyNote:
     """A note.
 
     Attributes:
@@ -55,7 +55,7 @@ class Note:
         return f"{what}{tags} ({', '.join(filter(None, (self.by, self.at[:10])))}){said}"
 
 
-def add(folder: Place, text: str, tags: Collection[str], trial: str = "", *, by: str) -> Note:
+def add(folder: Place, text: str, tags: Collection[str], trial: str = "", *, by: str) -> StudyNote:
     """Writes a note on a study, or on the trial of this key.
 
     Raises:
@@ -65,7 +65,7 @@ def add(folder: Place, text: str, tags: Collection[str], trial: str = "", *, by:
     """
     text = " ".join(text.split())
     if not text and not tags:
-        raise UserError('A note says something: conclus note RESULTS "what you saw", or --tag WORD.')
+        raise UserError("A note says something: give a text, or --tag WORD.")
     if len(text) > LONGEST:
         raise UserError(f"A note has at most {LONGEST} characters; this one has {len(text):,}.")
     for tag in tags:
@@ -76,18 +76,18 @@ def add(folder: Place, text: str, tags: Collection[str], trial: str = "", *, by:
     if storage.is_link(folder / NOTES):
         raise UserError(f"{folder / NOTES} is a link: notes lie in the results themselves")
     now = datetime.now(UTC)
-    note = Note(study_name(folder), trial, text, tuple(tags), by, now.isoformat(timespec="seconds"))
+    note = StudyNote(study_name(folder), trial, text, tuple(tags), by, now.isoformat(timespec="seconds"))
     content = {"trial": trial, "text": text, "tags": [*tags], "by": by, "at": note.at}
     name = f"{trial or 'study'}.{now:%Y%m%dT%H%M%S%f}-{secrets.token_hex(4)}{_ENDING}"
     storage.put(folder / NOTES / name, seal_json(content))
     return note
 
 
-def read(folder: Place) -> tuple[list[Note], list[str]]:
+def read(folder: Place) -> tuple[list[StudyNote], list[str]]:
     """The notes on a study and its trials in the order of time, and a sentence if some cannot be read."""
     if storage.is_link(folder / NOTES):
         return [], [f"{folder / NOTES} is a link: it is not read."]
-    found: list[Note] = []
+    found: list[StudyNote] = []
     damaged = 0
     for file in storage.files(folder / NOTES, _ENDING):
         try:
@@ -96,18 +96,20 @@ def read(folder: Place) -> tuple[list[Note], list[str]]:
             damaged += 1
             continue
         words = {name: (content.get(name) or "")[:LONGEST] for name in ("trial", "text", "by", "at")}
-        found.append(Note(study_name(folder), tags=tuple(tag[:30] for tag in (content.get("tags") or ())[:9]), **words))
+        found.append(
+            StudyNote(study_name(folder), tags=tuple(tag[:30] for tag in (content.get("tags") or ())[:9]), **words)
+        )
     found.sort(key=lambda note: (note.at, note.trial, note.text))
     return found, [f"{counted(damaged, 'note')} in {folder / NOTES} cannot be read."] if damaged else []
 
 
-def read_all(paths: Iterable[str], studies: Collection[str] = ()) -> dict[str, list[Note]]:
+def read_all(paths: Iterable[str], studies: Collection[str] = ()) -> dict[str, list[StudyNote]]:
     """The notes of each study below these folders by its name, without those that cannot be read."""
     found = {study_name(folder): read(folder)[0] for folder in folders_of(paths, studies)}
     return {study: notes for study, notes in found.items() if notes}
 
 
-def sentences(notes: Iterable[Note], most: int) -> list[str]:
+def sentences(notes: Iterable[StudyNote], most: int) -> list[str]:
     """The latest notes, one sentence each, the last first, and how many more there are."""
     last = [*notes][::-1]
     more = [f"{counted(len(last) - most, 'note')} more: conclus note RESULTS"] if len(last) > most else []

@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 
 from core.errors import UserError
-from jobs.present.names import USUAL, Labels, read_labels
+from jobs.present.names import USUAL, ShownNames, read_labels
 from jobs.present.tables import tex
 
 
@@ -102,7 +102,7 @@ def test_all_mistakes_of_the_file_are_told_with_their_lines(labels, tmp_path):
 
 
 def test_a_name_that_fits_nothing_is_told():
-    found = Labels({"nmmi": "NMI", "acc": "A"}, {"treshold": "t"}, {"ccc": "CC"}, {"digits": "D"}, source="l.yaml")
+    found = ShownNames({"nmmi": "NMI", "acc": "A"}, {"treshold": "t"}, {"ccc": "CC"}, {"digits": "D"}, source="l.yaml")
     names = {"param.method.name": ["cc"], "param.data.name": ["digits"], "study": ["s"], "data_hash": ["d"]}
     assert found.idle(pa.table(names), ["metric.nmi", "metric.acc", "param.method.threshold"]) == [
         "l.yaml: metrics.nmmi: nothing in these results has this name; did you mean 'nmi'?",

@@ -70,7 +70,7 @@ def test_a_note_is_found_again_everywhere(results, command, monkeypatch):
     [
         (["{}", "--trial", "3f", "x"], "2 trials begin with '3f'"),
         (["{}", "--trial", "0", "x"], "There is no trial '0' in"),
-        (["{}", "two", "words"], 'stands in quotes: conclus note {} "two words"'),
+        (["{}", "two", "words"], "stands in quotes, as the last word: 'two words'"),
         (["{}", "x" * 501], "at most 500 characters; this one has 501"),
         (["{}", "x", "--tag", "two words"], "a tag is one word"),
         (["{}", "--study", "t", "x"], "There is no study 't'"),

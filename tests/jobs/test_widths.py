@@ -106,7 +106,7 @@ def terminal(command, monkeypatch, folder):
     def show(width, *words):
         monkeypatch.setenv("COLUMNS", str(width))
         _, out, err = command(*words)
-        return out + err
+        return re.sub(r"\x1b\[K|\r", "", out + err)  # The bar that was there before.
 
     return show
 
