@@ -55,7 +55,8 @@ class Live:
         self.watched = [Watched(folder) for folder in folders_of([results], studies)]
         self.text, self.version, self.pages = "", 0, 0
         self.reports, self.report = 0, page.WAITING
-        self.is_over = self.is_ending = False
+        self.is_over = self.is_leaving = self.is_ending = False
+        self.made_of = -1
         self._trouble = ""
 
     def follow(self) -> None:
@@ -199,12 +200,13 @@ async def _events(live: Live) -> AsyncIterator[str]:
 
 async def _report_again(live: Live) -> None:
     """Makes the report when rows have changed and somebody looks."""
-    made_of = -1
+    due = 0.0
     while True:
-        if live.pages and live.version and live.changes != made_of:
-            made_of, began = live.changes, time.monotonic()
+        changes, began = live.changes, time.monotonic()
+        if live.pages and live.version and changes != live.made_of and (began >= due or live.is_leaving):
             await _make_report(live)
-            await asyncio.sleep(_REST * (time.monotonic() - began))
+            live.made_of = changes
+            due = time.monotonic() + _REST * (time.monotonic() - began)
         await asyncio.sleep(_SEND_SECONDS)
 
 
@@ -221,8 +223,10 @@ async def _end(live: Live, leave: Callable[[], None]) -> None:
     """With `once`, ends the server when the studies have ended and the pages have seen it."""
     while not (live.once and live.is_over):  # noqa: ASYNC110 (a thread finds it)
         await asyncio.sleep(_SEND_SECONDS)
+    live.is_leaving = True
+    while live.pages and live.made_of != live.changes:  # noqa: ASYNC110 (as above)
+        await asyncio.sleep(_SEND_SECONDS)
     if live.pages:
-        await _make_report(live)
         await asyncio.sleep(_LAST_SECONDS)
     live.is_ending = True
     await asyncio.sleep(2 * _SEND_SECONDS)

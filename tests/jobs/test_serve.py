@@ -188,7 +188,7 @@ def test_a_study_is_seen_while_it_runs_and_stopped_by_its_buttons(root, tmp_path
     server = serving(tmp_path / "results", "--once")
     chrome.open(server.address)
     chrome.wait("document.querySelector('h1')?.textContent.startsWith('long: 3 of 3 trials done')")
-    assert server.process.wait(60) == 0  # The study is over, and so is it.
+    assert server.process.wait(150) == 0  # The study is over, and so is it.
     assert "the server with it" in chrome.wait("document.getElementById('told').textContent")
 
     server = serving(tmp_path / "results")
