@@ -26,8 +26,8 @@ from jobs.results.schema import Attempt
 
 KIND = "trackers"
 """The kind of plug-in."""
-END_SECONDS = 10.0
-"""How long a trial that has ended waits for all its trackers together."""
+END_SECONDS = 30.0
+"""How long a trial that has ended waits for all its trackers together: their packages alone take seconds to import."""
 LEAVE_SECONDS = 0.3
 """The same of a trial that is interrupted, whose process has to leave."""
 
