@@ -25,9 +25,9 @@ SEEDS, EPOCHS, PART = 3, 100, 1_000
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def attempt(place: int) -> Attempt:
+def attempt(place: int, seeds: int) -> Attempt:
     """One trial whose curve climbs to a quality that its parameters tell."""
-    cell, seed = divmod(place, SEEDS)
+    cell, seed = divmod(place, seeds)
     rate, temperature = 1e-5 * 1.02 ** (cell % 200), (1 + cell // 200 % 10) / 10
     quality = 0.5 + rate / 10 - 0.1 * (temperature - 0.5) ** 2 + 0.01 * ((place * 7919) % 13) / 13 + cell * 1e-7
     history = [
@@ -58,10 +58,10 @@ def attempt(place: int) -> Attempt:
     )
 
 
-def fill(folder: Path, trials: int) -> None:
+def fill(folder: Path, trials: int, seeds: int = SEEDS) -> None:
     """Writes so many trials in files of a thousand."""
     for start in range(0, trials, PART):
-        rows = [attempt(place) for place in range(start, min(start + PART, trials))]
+        rows = [attempt(place, seeds) for place in range(start, min(start + PART, trials))]
         path = folder / f"{PREFIX}s" / COMPACT / f"part-{start}.parquet"
         writer.put(path, writer.serialise(to_table(rows)))
 

@@ -106,13 +106,20 @@ class Pilot:
         self._mouse("mousePressed", x, y, button="left", clickCount=1, buttons=1)
         self._mouse("mouseReleased", x, y, button="left", clickCount=1)
 
+    def press(self, x, y):
+        """Presses the button and keeps it pressed."""
+        self.move(x, y)
+        self._mouse("mousePressed", x, y, button="left", clickCount=1, buttons=1)
+
+    def pull(self, x, y):
+        """Moves the pointer with its button pressed."""
+        self._mouse("mouseMoved", x, y, button="left", buttons=1)
+
     def drag(self, start, end, steps=10):
         """Presses the button at a point, moves to another one, and releases it."""
-        self.move(*start)
-        self._mouse("mousePressed", *start, button="left", clickCount=1, buttons=1)
+        self.press(*start)
         for step in range(1, steps + 1):
-            x, y = (a + (b - a) * step / steps for a, b in zip(start, end, strict=True))
-            self._mouse("mouseMoved", x, y, button="left", buttons=1)
+            self.pull(*(a + (b - a) * step / steps for a, b in zip(start, end, strict=True)))
         self._mouse("mouseReleased", *end, button="left", clickCount=1)
 
     def wheel(self, x, y, delta, *, ctrl=False):
