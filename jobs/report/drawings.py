@@ -181,7 +181,7 @@ def time(contents: Contents) -> Markup | None:
     timed = [one for one in contents.runs if one.started and one.seconds is not None]
     timed.sort(key=lambda one: one.started.timestamp() if one.started else 0.0)
     drawn, places = timed[-_RUNS:], numbers(contents.first)
-    chart = gantt.draw(drawn, places)
+    chart = gantt.draw(drawn, places) if len(drawn) > 1 else None
     costs = _costs(contents, places)
     if chart is None and costs is None:
         return None
