@@ -12,7 +12,7 @@ from jobs.analysis.intervals import plus_minus
 from jobs.analysis.scores import metric_name
 from jobs.charts.axis import axis, is_numeric
 from jobs.charts.intervals import Row, intervals
-from jobs.charts.look import ACCENT, OTHER, SOFT, TELL, Kind, declared, plain, rows
+from jobs.charts.look import ACCENT, OTHER, SOFT, TELL, MarkKind, declared, plain, rows
 from jobs.present import tables
 from jobs.present.effect import labels
 
@@ -22,9 +22,9 @@ MOST = 150
 _ROWS = 30
 _FEW = 30
 _KINDS = {
-    "better": Kind("better", ACCENT, "triangle-up"),
-    "worse": Kind("worse", OTHER, "triangle-down"),
-    "unknown": Kind("no difference shown", SOFT, "circle", is_filled=False),
+    "better": MarkKind("better", ACCENT, "triangle-up"),
+    "worse": MarkKind("worse", OTHER, "triangle-down"),
+    "unknown": MarkKind("no difference shown", SOFT, "circle", is_filled=False),
 }
 
 

@@ -26,7 +26,7 @@ from jobs.charts.look import (
     picked,
     rows,
 )
-from jobs.charts.runs import Run
+from jobs.charts.runs import ChartedTrial
 from jobs.present import tables
 
 _LANE = 18
@@ -37,7 +37,7 @@ _SLACK = 500
 """Milliseconds that a trial may begin before the end of the one that it follows: clocks are not exact."""
 
 
-def draw(found: Sequence[Run], numbers: Mapping[Key, int]) -> dict[str, Any] | None:
+def draw(found: Sequence[ChartedTrial], numbers: Mapping[Key, int]) -> dict[str, Any] | None:
     """A bar for each trial; trials that ran at the same time on a host lie in several lanes.
 
     Args:
@@ -95,7 +95,7 @@ def draw(found: Sequence[Run], numbers: Mapping[Key, int]) -> dict[str, Any] | N
     return declared([chart.add_params(chosen)], max(step * len(order), 40), words, picked(), crowd=len(data) > CROWD)
 
 
-def lanes(found: Sequence[Run]) -> list[tuple[str, int]]:
+def lanes(found: Sequence[ChartedTrial]) -> list[tuple[str, int]]:
     """The host of each trial, and its lane there: the first one that is free when it begins.
 
     Args:

@@ -7,14 +7,14 @@ from typing import Any
 from jobs.analysis.importance import Importance
 from jobs.analysis.scores import metric_name
 from jobs.charts.intervals import Row, intervals
-from jobs.charts.look import GREEN, OTHER, SOFT, Kind
+from jobs.charts.look import GREEN, OTHER, SOFT, MarkKind
 from jobs.present.effect import labels
 from jobs.present.importance import shown
 
 _KINDS = {
-    "matters": Kind("matters", GREEN, "square"),
-    "unknown": Kind("not shown to matter", SOFT, "circle", is_filled=False),
-    "luck": Kind("luck", OTHER, "triangle-up"),
+    "matters": MarkKind("matters", GREEN, "square"),
+    "unknown": MarkKind("not shown to matter", SOFT, "circle", is_filled=False),
+    "luck": MarkKind("luck", OTHER, "triangle-up"),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import GREEN, INK, SOFT, TELL, Kind, declared, distinct, kinds, rows
+from jobs.charts.look import GREEN, INK, SOFT, TELL, MarkKind, declared, distinct, kinds, rows
 
 _STEP = 24
 
@@ -37,7 +37,7 @@ class Row:
 
 def intervals(
     found: Sequence[Row],
-    marks: Mapping[str, Kind],
+    marks: Mapping[str, MarkKind],
     title: str,
     words: str,
     *,

@@ -39,7 +39,7 @@ KEPT = "!picked || picked[datum.c]"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class MarkKind:
     """A kind of mark, which differs from others by its shape too.
 
     Attributes:
@@ -56,10 +56,10 @@ class Kind:
 
 
 VERDICTS = {
-    "best": Kind("best", ACCENT, "diamond"),
-    "tied": Kind("tied", OTHER, "circle"),
-    "worse": Kind("worse", SOFT, _X),
-    "unknown": Kind("too few seeds", SOFT, "circle", is_filled=False),
+    "best": MarkKind("best", ACCENT, "diamond"),
+    "tied": MarkKind("tied", OTHER, "circle"),
+    "worse": MarkKind("worse", SOFT, _X),
+    "unknown": MarkKind("too few seeds", SOFT, "circle", is_filled=False),
 }
 """Configurations compared with the best."""
 
@@ -105,7 +105,7 @@ def distinct(names: Sequence[str]) -> list[str]:
     return [*found]
 
 
-def kinds(shown: Mapping[str, Kind], there: Collection[str], *, legend: bool = True) -> dict[str, Any]:
+def kinds(shown: Mapping[str, MarkKind], there: Collection[str], *, legend: bool = True) -> dict[str, Any]:
     """The channels of point marks whose field `kind` holds the words of one of the kinds; empty for one kind alone.
 
     Args:

@@ -22,7 +22,7 @@ COLUMNS = ("reason", "started", "seconds", "host")
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class ChartedTrial:
     """One trial.
 
     Attributes:
@@ -48,7 +48,7 @@ class Run:
     seconds: float | None
 
 
-def runs(table: pa.Table, column: str) -> list[Run]:
+def runs(table: pa.Table, column: str) -> list[ChartedTrial]:
     """The trials of a results table, in its order.
 
     Args:
@@ -61,7 +61,7 @@ def runs(table: pa.Table, column: str) -> list[Run]:
     cells = (column_cells(table, name) for name in ("status", column, "host", "started", "seconds"))
     marks = zip(having(table, "COLLAPSED"), lost(table), strict=True)
     return [
-        Run(
+        ChartedTrial(
             (study, config),
             trial,
             -1 if seed is None else seed,
@@ -78,9 +78,9 @@ def runs(table: pa.Table, column: str) -> list[Run]:
     ]
 
 
-def by_configuration(found: Sequence[Run]) -> dict[Key, list[Run]]:
+def by_configuration(found: Sequence[ChartedTrial]) -> dict[Key, list[ChartedTrial]]:
     """The trials with a value, by configuration."""
-    grouped: dict[Key, list[Run]] = {}
+    grouped: dict[Key, list[ChartedTrial]] = {}
     for one in found:
         if one.value is not None:
             grouped.setdefault(one.configuration, []).append(one)

@@ -24,7 +24,7 @@ from jobs.charts.look import (
     SOFT,
     TELL,
     VERDICTS,
-    Kind,
+    MarkKind,
     by_legend,
     declared,
     kinds,
@@ -32,21 +32,21 @@ from jobs.charts.look import (
     picked,
     rows,
 )
-from jobs.charts.runs import Run
+from jobs.charts.runs import ChartedTrial
 from jobs.present.effect import labels
 from jobs.present.leaderboard import params_sheet
 
 _HEIGHT = 210
 _NAMED = 8
 FRONT = {
-    "yes": Kind("on the Pareto front", GREEN, "square"),
-    "tied": Kind("not shown to be off it", OTHER, "circle"),
-    "unknown": Kind("too few seeds to tell", SOFT, "circle", is_filled=False),
-    "no": Kind("shown to be off it", VERDICTS["worse"].colour, VERDICTS["worse"].shape),
-    "broken": Kind("breaks a constraint", PURPLE, "triangle-up"),
+    "yes": MarkKind("on the Pareto front", GREEN, "square"),
+    "tied": MarkKind("not shown to be off it", OTHER, "circle"),
+    "unknown": MarkKind("too few seeds to tell", SOFT, "circle", is_filled=False),
+    "no": MarkKind("shown to be off it", VERDICTS["worse"].colour, VERDICTS["worse"].shape),
+    "broken": MarkKind("breaks a constraint", PURPLE, "triangle-up"),
 }
 """The marks of a Pareto front."""
-_TRIAL = {"trial": Kind("trial", ACCENT, "circle")}
+_TRIAL = {"trial": MarkKind("trial", ACCENT, "circle")}
 
 
 def fronts(board: Leaderboard, start: int = 0) -> dict[str, dict[str, Any]]:
@@ -117,7 +117,12 @@ def consensus(board: Leaderboard, start: int = 0) -> dict[str, Any] | None:
 
 
 def by_parameters(
-    board: Leaderboard, found: Mapping[Key, Sequence[Run]], keys: Sequence[str], start: int = 0, *, brush: bool = False
+    board: Leaderboard,
+    found: Mapping[Key, Sequence[ChartedTrial]],
+    keys: Sequence[str],
+    start: int = 0,
+    *,
+    brush: bool = False,
 ) -> dict[str, dict[str, Any]]:
     """The metric of each trial by its value of a parameter: a chart for each parameter, all of the same rows.
 
@@ -168,7 +173,7 @@ def _params(columns: Mapping[str, tuple[list[Any], list[str]]], names: Mapping[s
 
 def _scatter(
     points: Sequence[dict[str, Any]],
-    marks: Mapping[str, Kind],
+    marks: Mapping[str, MarkKind],
     titles: tuple[str, str],
     words: str,
     *,

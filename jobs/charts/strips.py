@@ -19,7 +19,7 @@ from jobs.charts.look import (
     OTHER,
     SOFT,
     TELL,
-    Kind,
+    MarkKind,
     by_legend,
     declared,
     kinds,
@@ -27,20 +27,20 @@ from jobs.charts.look import (
     picked,
     rows,
 )
-from jobs.charts.runs import Run
+from jobs.charts.runs import ChartedTrial
 from jobs.present import tables
 
 MOST = 40
 """The most configurations whose seeds are drawn."""
 _STEP = 20
 _SEEDS = {
-    "ok": Kind("a seed", ACCENT, "circle"),
-    "collapsed": Kind("a collapsed seed", OTHER, "triangle-down"),
+    "ok": MarkKind("a seed", ACCENT, "circle"),
+    "collapsed": MarkKind("a collapsed seed", OTHER, "triangle-down"),
 }
-_SIGNALS = {"best": Kind("best", ACCENT, "diamond"), "other": Kind("other", SOFT, "circle")}
+_SIGNALS = {"best": MarkKind("best", ACCENT, "diamond"), "other": MarkKind("other", SOFT, "circle")}
 
 
-def seeds(board: Leaderboard, found: Mapping[Key, Sequence[Run]], start: int = 0) -> dict[str, Any]:
+def seeds(board: Leaderboard, found: Mapping[Key, Sequence[ChartedTrial]], start: int = 0) -> dict[str, Any]:
     """The trials of the first configurations as points, with their mean as a line; collapsed ones are marked.
 
     Args:
@@ -91,7 +91,7 @@ def signal(name: str, values: Mapping[Key, float], board: Leaderboard | None, st
 def _strips(
     points: Sequence[dict[str, Any]],
     means: Sequence[dict[str, Any]],
-    marks: Mapping[str, Kind],
+    marks: Mapping[str, MarkKind],
     titles: tuple[str, list[str]],
     words: str,
 ) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from jobs.analysis.pareto import Aims, violation
 from jobs.analysis.scores import bounds, within_trial
 from jobs.execution.stored import Before
 from jobs.planning.plan import Plan
-from jobs.present.running import RunningRow, running_lines
+from jobs.present.bar import RunningRow, running_lines
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
 from jobs.results.names import MEAN5

@@ -20,7 +20,7 @@ from core.config import plugins
 from core.errors import UserError
 from jobs.execution import epochs
 from jobs.execution.order import Order
-from jobs.execution.reasons import joined
+from jobs.execution.verdict import joined
 from jobs.results.layout import TRACKERS, study_folder
 from jobs.results.schema import Attempt
 

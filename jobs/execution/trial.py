@@ -30,9 +30,8 @@ from core.training.state import TrainingState
 from jobs.analysis.scores import LABEL_FREE, within_trial
 from jobs.execution import epochs, output
 from jobs.execution.order import Order, first_row
-from jobs.execution.reasons import joined, kind
 from jobs.execution.tracked import Tracked
-from jobs.execution.verdict import SAVED, Judge, left
+from jobs.execution.verdict import SAVED, Judge, joined, kind, left
 from jobs.models import assignments, states
 from jobs.models.assignments import KeepRule
 from jobs.models.best import BestModel

@@ -1,4 +1,4 @@
-"""Judges a running trial by its history, and fills in what its row says of that."""
+"""Judges a running trial by its history, and says in its row what became of it: codes, several of them joined."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jobs.results.schema import Attempt
 TEXTS = ("verdict", "performance_trend")
 SAVED = "seconds_saved"
 """The signal of a trial that ended itself: its epochs left times the mean seconds of one."""
+_REFUSED = ("can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
 
 
 class Judge:
@@ -62,3 +63,17 @@ class Judge:
 def left(attempt: Attempt, epochs: int) -> float:
     """The seconds that the epochs left would have taken, by the mean of those done."""
     return (epochs - attempt.epochs_done) * (attempt.seconds or 0.0) / max(1, attempt.epochs_done)
+
+
+def joined(*reasons: str) -> str:
+    """The reasons that are not empty, in one text."""
+    return "; ".join(filter(None, reasons))
+
+
+def kind(error: Exception) -> str:
+    """The reason code of an exception from training."""
+    # Out of memory, torch's CPU allocator raises a plain RuntimeError, and CUDA libraries raise errors of their own.
+    refused = isinstance(error, RuntimeError) and any(words in str(error) for words in _REFUSED)
+    # torch's own class, by its name: only the trial itself imports torch.
+    is_torchs = any(one.__name__ == "OutOfMemoryError" for one in type(error).__mro__)
+    return "OUT_OF_MEMORY" if refused or is_torchs or isinstance(error, MemoryError) else "ERROR"

@@ -11,8 +11,8 @@ from jobs.analysis.scores import within_trial
 from jobs.health.status import StudyStatus, Trial
 from jobs.health.usage import Usage, Used
 from jobs.present import tables
+from jobs.present.bar import RunningRow, running_lines
 from jobs.present.effect import labels
-from jobs.present.running import RunningRow, running_lines
 from jobs.present.visible import one_line
 
 STATES = ("failed", "running", "silent", "interrupted")

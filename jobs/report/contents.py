@@ -21,7 +21,7 @@ from jobs.analysis.scores import LABEL_FREE, RescaledError, metric_column, metri
 from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
 from jobs.charts.configurations import key
-from jobs.charts.runs import COLUMNS, Run, by_configuration, runs
+from jobs.charts.runs import COLUMNS, ChartedTrial, by_configuration, runs
 from jobs.health import courses as judging
 from jobs.health import curves
 from jobs.health.courses import Course
@@ -104,7 +104,7 @@ class Contents:
     clusters: ClusterContents | str
     topics: TrialTopics | str | None
     topic_courses: Mapping[str, Course]
-    runs: Sequence[Run]
+    runs: Sequence[ChartedTrial]
     trials: Trials | None
     importance: Importance | None
     unshared: str
@@ -126,7 +126,7 @@ class Contents:
         return [(name, replace(board, entries=board.entries[:MOST])) for name, board in self.boards]
 
     @property
-    def by_configuration(self) -> dict[Key, list[Run]]:
+    def by_configuration(self) -> dict[Key, list[ChartedTrial]]:
         """The trials with a value of the metric, by configuration."""
         return by_configuration(self.runs)
 
