@@ -1,5 +1,7 @@
 """The error for mistakes that the user can correct, and how numbers of things are said."""
 
+_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(10), *range(11, 32), *range(127, 160))}
+
 
 class UserError(Exception):
     """What the user gave is wrong: printed without a traceback, exit code 2.
@@ -14,8 +16,8 @@ class UserError(Exception):
         return tuple(map(str, self.args))
 
     def __str__(self) -> str:
-        """The message."""
-        return "\n".join(self.lines)
+        """The message; what would move a cursor is escaped, as names in it may come from a stranger's results."""
+        return "\n".join(self.lines).translate(_CONTROLS)
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows in place of a traceback: the message alone, with what would move a cursor escaped."""

@@ -10,6 +10,7 @@ import os
 import re
 import shlex
 import subprocess
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -101,8 +102,23 @@ def _post(address: str, content: dict[str, str]) -> None:
     request = urllib.request.Request(  # noqa: S310 - the study's reader takes http and https alone
         address, json.dumps(content).encode(), {"Content-Type": "application/json", "User-Agent": "conclus"}
     )
-    with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310
-        pass
+    failed: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            with urllib.request.urlopen(request, timeout=_SECONDS):  # noqa: S310
+                pass
+        except Exception as error:  # noqa: BLE001 - raised below, in the thread that waits
+            failed.append(error)
+
+    # The timeout is that of each read: an answer that comes a byte at a time would hold up the run.
+    asking = threading.Thread(target=ask, daemon=True)
+    asking.start()
+    asking.join(_SECONDS)
+    if asking.is_alive():
+        raise TimeoutError
+    if failed:
+        raise failed[0]
 
 
 def _call(command: Sequence[str], text: str, occasion: str, study: str) -> None:

@@ -94,13 +94,7 @@ def read(folder: Place, trial_key: str, attempt_id: str) -> NotedCourse | None:
     try:
         written = storage.modified(place)
         lines = storage.read_regular(place, _LARGEST).decode().split("\n")[:-1]  # The last one may be half a line.
-        about, *rest = [json.loads(line) for line in lines]
-        if written is None:
-            return None
-        done, epochs = tuple(map(_epoch, rest)), about["epochs"]
-        if type(epochs) is not int or any(one.epoch > epochs for one in done):
-            return None
-        return NotedCourse(str(about["metric"]), epochs, done, written)
+        return None if written is None else _noted(lines, written)
     except FileNotFoundError:
         return None
     except StorageError:
@@ -109,6 +103,19 @@ def read(folder: Place, trial_key: str, attempt_id: str) -> NotedCourse | None:
         raise
     except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError):  # Of a stranger, or torn.
         return None
+
+
+def _noted(lines: list[str], written: float) -> NotedCourse:
+    """What the lines of a file tell.
+
+    Raises:
+        ValueError: conclus did not write them.
+    """
+    about, *rest = [json.loads(line) for line in lines]
+    done, epochs = tuple(map(_epoch, rest)), about["epochs"]
+    if type(epochs) is not int or any(one.epoch > epochs for one in done):
+        raise ValueError("the first line holds the number of epochs")
+    return NotedCourse(str(about["metric"]), epochs, done, written)
 
 
 def _epoch(line: Any) -> Epoch:

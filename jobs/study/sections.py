@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from core.config.schema import Bounds, Place, PositiveFloat, PositiveInt
 from core.evaluation.names import AT_THE_END
@@ -259,14 +260,26 @@ def _of_health(health: Health, search: Search) -> Iterator[tuple[Place, str]]:
 
 def _of_notify(notify: Notify) -> Iterator[tuple[Place, str]]:
     # The address may hold a key: it is not repeated.
-    if notify.webhook is not None and not re.fullmatch(r"https?://[^\s/]+(/\S*)?", notify.webhook):
-        yield ("notify", "webhook"), "an address is needed, such as https://hooks.example.org/…"
+    if notify.webhook is not None and not _is_webhook(notify.webhook):
+        said = "an address is needed, such as https://hooks.example.org/…, without user name and password"
+        yield ("notify", "webhook"), said
     try:
         words = notify.command is None or shlex.split(notify.command)
     except ValueError:
         words = ()
     if not words:
         yield ("notify", "command"), f"{notify.command!r} is wrong: a command is needed, with its quotes closed"
+
+
+def _is_webhook(address: str) -> bool:
+    """Whether it is one of http; with a user name and a password, the library would look up both as a host."""
+    try:
+        parts = urlsplit(address)
+        is_whole = parts.hostname is not None and parts.port != 0  # Both raise where they are wrong.
+    except ValueError:
+        return False
+    has_blank = re.search(r"\s", address) is not None
+    return parts.scheme in {"http", "https"} and is_whole and "@" not in parts.netloc and not has_blank
 
 
 SECTIONS = {

@@ -210,6 +210,7 @@ def test_what_is_asked_wrongly_is_said_in_words(stored, monkeypatch):
 
 def test_a_notebook_shows_a_mistake_without_a_traceback():
     assert UserError("one \x1b[2J 聚", "two")._render_traceback_() == [r"UserError: one \x1b[2J 聚", "UserError: two"]
+    assert str(UserError("one \x1b[2J 聚", "two\u3000\x9b")) == "one \\x1b[2J 聚\ntwo\u3000\\x9b"
 
 
 def test_a_column_of_numbers_and_words_has_words():
