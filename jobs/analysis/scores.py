@@ -58,14 +58,15 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
     # A table has the column of the consensus whether or not its trials have signals to be ranked by.
     stored = [name for name in names if name != EVERY_EPOCH[CONSENSUS]]
     is_scored = any(map(_is_score, stored))
-    if is_scored and not any(name.startswith("health.") for name in stored):
-        # An import has no signals, so no consensus either.
-        if metric == CONSENSUS or (uses_labels(metric) and not any(map(uses_labels, stored))):
-            told = nearest(metric, map(metric_name, stored))
-            raise UserError(f"No trial has a value of {metric!r}: name another metric, such as {told}.")
+    has_labels = any(map(uses_labels, stored))
+    is_import = is_scored and not any(name.startswith("health.") for name in stored)
+    if is_import and (metric == CONSENSUS or (uses_labels(metric) and not has_labels)):
+        # It has no signals, so no consensus either.
+        told = nearest(metric, map(metric_name, stored))
+        raise UserError(f"No trial has a value of {metric!r}: name another metric, such as {told}.")
     if f"health.{metric}" in names and f"metric.{metric}" not in names:
         return f"health.{metric}"
-    if uses_labels(metric) and stored and not any(map(uses_labels, stored)):
+    if uses_labels(metric) and stored and not has_labels:
         if not is_scored:
             raise UserError(f"No trial has been scored yet, so none has the metric {metric!r}.")
         raise UserError(f"The metric {metric!r} compares with labels, which these data have not: use {CONSENSUS!r}.")
