@@ -38,7 +38,7 @@ def courses(
     shape = alt.Scale(domain=names, range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
     dash = alt.Scale(domain=parts, range=[[1, 0], *[[5, 3]] * (len(parts) - 1)])
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
-    legend = long_legend(names)
+    legend = long_legend()
     dashes = alt.Legend(title=None, columns=2, labelLimit=200, orient="top") if len(parts) > 1 else None
     told = {"trial:N": "trial", "signal:N": "signal", "epoch:Q": "epoch", "shown:N": "value"}
     base = alt.Chart(rows(found)).encode(

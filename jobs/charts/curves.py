@@ -124,7 +124,7 @@ def _marked(
     marked: Sequence[Mapping[str, Any]], names: Sequence[str], axes: tuple[alt.X, alt.Y, alt.Y], chosen: alt.Parameter
 ) -> list[alt.Chart]:
     x, y, low = axes
-    legend = long_legend(names)
+    legend = long_legend()
     colours = alt.Color("name:N", scale=alt.Scale(domain=names, range=list(PALETTE[: len(names)])), legend=legend)
     shapes = alt.Shape("name:N", scale=alt.Scale(domain=names, range=list(SHAPES[: len(names)])), legend=legend)
     lines = alt.Chart(rows(marked)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, color=colours, tooltip=TELL)

@@ -119,7 +119,8 @@ def distinct(names: Sequence[str]) -> list[str]:
 def broken(names: Sequence[str], letters: int) -> list[str]:
     """The names in lines of at most so many letters, none of them cut, and each of them another one.
 
-    Lines end after commas, within a longer part at blanks, and after the `=` of a longer word: a value that lacks its last digits would be a wrong value.
+    Lines end after commas, within a longer part at blanks, and after the `=` of a longer word: a value that lacks its
+    last digits would be a wrong value.
     """
     return distinct([_BREAK.join(_wrapped(name, letters)) for name in names])
 
@@ -135,11 +136,6 @@ def _wrapped(name: str, letters: int) -> list[str]:
     return [one for one in found if one]
 
 
-def lines(names: Sequence[str]) -> int:
-    """The most lines of a name that is `broken`."""
-    return max((name.count(_BREAK) + 1 for name in names), default=1)
-
-
 def row_axis(*, domain: bool = True) -> alt.Axis:
     """The axis of rows with such names beside them, each in the middle of its row."""
     middle = alt.ExprRef(f"{-_LINE / 2:g} * (length({LINES}) - 1)")
@@ -148,13 +144,13 @@ def row_axis(*, domain: bool = True) -> alt.Axis:
 
 def step(names: Sequence[str], least: int) -> int:
     """The pixels of a row beside which such names stand, at least so many."""
-    return max(least, _LINE * lines(names) + 6)
+    most = max((name.count(_BREAK) + 1 for name in names), default=1)
+    return max(least, _LINE * most + 6)
 
 
-def long_legend(names: Sequence[str]) -> alt.Legend:
+def long_legend() -> alt.Legend:
     """A legend of such names: one below the other."""
-    more = _LINE * (lines(names) - 1)
-    return alt.Legend(title=None, columns=1, labelExpr=LINES, labelLimit=0, symbolOpacity=1, rowPadding=2 + more)
+    return alt.Legend(title=None, columns=1, labelExpr=LINES, labelLimit=0, symbolOpacity=1, rowPadding=4)
 
 
 def kinds(shown: Mapping[str, MarkKind], there: Collection[str], *, legend: bool = True) -> dict[str, Any]:
