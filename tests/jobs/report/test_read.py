@@ -16,7 +16,7 @@ TEXT = "{http://www.w3.org/2000/svg}text"
 VALUES = (0.55, 0.97)
 
 
-def two_seeds(store, epochs=3):
+def two_seeds(store, epochs=4):
     """Two configurations whose two seeds differ much, so that Student's interval reaches far beyond 0 and 1."""
     rows = []
     for cell, rate in enumerate((0.0005, 0.005)):
@@ -65,9 +65,7 @@ def test_a_long_name_has_as_many_lines_as_it_needs():
     first, second = look.broken(names, 20)
     assert first != second
     lines = first.split("\u00a0 ")
-    assert all(len(one) <= 20 for one in lines)
-    assert lines[-1] == "0.0005, b=2e-05" or "0.0005," in lines
-    assert any("2e-05" in one for one in lines)
+    assert lines == ["#1 a_long_name_of_a_", "parameter= 0.0005,", "b=2e-05"]
 
 
 def test_no_mark_at_the_edge_is_cut(store):
@@ -103,4 +101,4 @@ def test_the_scale_of_single_seeds_holds_their_bands(store, tmp_path, command):
     for one in seeds:
         low, high = one["layer"][0]["encoding"]["y"]["scale"]["domain"]
         bands = [row for block in one["datasets"].values() for row in block if row.get("low")]
-        assert all(low <= min(row["low"]) and max(row["high"]) <= high + 1e-4 for row in bands)
+        assert all(low - 1e-4 <= min(row["low"]) and max(row["high"]) <= high + 1e-4 for row in bands)
