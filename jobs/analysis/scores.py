@@ -55,15 +55,20 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
         UserError: No column fits the name, or several do; or it needs labels, and no metric of the results uses any.
     """
     names = sorted({name for name in columns if name.startswith(METRICS)})
+    # A table has the column of the consensus whether or not its trials have signals to be ranked by.
+    stored = [name for name in names if name != EVERY_EPOCH[CONSENSUS]]
+    is_scored = any(map(_is_score, stored))
+    has_labels = any(map(uses_labels, stored))
+    is_import = is_scored and not any(name.startswith("health.") for name in stored)
+    if is_import and (metric == CONSENSUS or (uses_labels(metric) and not has_labels)):
+        # It has no signals, so no consensus either.
+        told = nearest(metric, map(metric_name, stored))
+        raise UserError(f"No trial has a value of {metric!r}: name another metric, such as {told}.")
     if f"health.{metric}" in names and f"metric.{metric}" not in names:
         return f"health.{metric}"
-    if uses_labels(metric) and names and not any(map(uses_labels, names)):
-        if not any(map(_is_score, names)):
+    if uses_labels(metric) and stored and not has_labels:
+        if not is_scored:
             raise UserError(f"No trial has been scored yet, so none has the metric {metric!r}.")
-        if not any(name.startswith("health.") for name in names):
-            # An import has no signals, so no consensus either.
-            told = nearest(metric, map(metric_name, names))
-            raise UserError(f"No trial has a value of {metric!r}: name another metric, such as {told}.")
         raise UserError(f"The metric {metric!r} compares with labels, which these data have not: use {CONSENSUS!r}.")
     return resolve(metric, names)
 

@@ -7,13 +7,11 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import ACCENT, INK, OTHER, declared, rows, tooltip
+from jobs.charts.look import ACCENT, INK, OTHER, ROW, broken, declared, row_axis, rows, step, tooltip
 
 _STEP = 20
 _LETTER = 7
 """Pixels of a letter of the texts, at most."""
-_NAME = 150
-"""The most pixels of a name."""
 
 
 def bars(names: Sequence[str], values: Sequence[float], shown: Sequence[str], words: str) -> dict[str, Any]:
@@ -25,18 +23,17 @@ def bars(names: Sequence[str], values: Sequence[float], shown: Sequence[str], wo
         shown: The text at the end of each bar.
         words: The text alternative of the chart.
     """
+    rows_of = broken(names, ROW)
     found = [
         {"name": name, "value": float(value), "end": max(float(value), 0.0), "shown": text}
-        for name, value, text in zip(names, values, shown, strict=True)
+        for name, value, text in zip(rows_of, values, shown, strict=True)
     ]
     least, most = min([*values, 0.0]), max([*values, 0.0])
     # To the right there is room for the longest text. That of a bar to the left stands there too, beside zero, so that
     # none runs into the names.
     room = alt.ExprRef(f"max(width - {_LETTER * max(map(len, shown)) + 8}, width / 3)")
     scale = alt.Scale(domain=[least, most if most > least else least + 1], range=[0, room], nice=False)
-    y = alt.Y(
-        "name:N", sort=None, title=None, axis=alt.Axis(ticks=False, domain=False, labelColor=INK, labelLimit=_NAME)
-    )
+    y = alt.Y("name:N", sort=None, title=None, axis=row_axis(domain=False))
     base = alt.Chart(rows(found)).encode(y=y)
     lines = [tooltip("name:N", "name"), tooltip("shown:N", "value")]
     colour = alt.condition("datum.value < 0", alt.value(OTHER), alt.value(ACCENT))
@@ -46,4 +43,4 @@ def bars(names: Sequence[str], values: Sequence[float], shown: Sequence[str], wo
     texts = base.mark_text(align="left", dx=4, color=INK, fontSize=11.5).encode(
         x=alt.X("end:Q", scale=scale), text="shown:N"
     )
-    return declared([drawn, texts], _STEP * len(found), words)
+    return declared([drawn, texts], step(rows_of, _STEP) * len(found), words)

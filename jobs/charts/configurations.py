@@ -8,6 +8,7 @@ from core.errors import counted
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.scores import metric_name
 from jobs.present.leaderboard import params_sheet, params_text
+from jobs.present.names import USUAL
 
 Key = tuple[str, str]
 
@@ -25,8 +26,8 @@ def verdict(entry: Entry) -> str:
 
 
 def describe(entry: Entry, board: Leaderboard) -> str:
-    """The parameters, and the study, by which a configuration differs from others."""
-    params = params_text(board, entry)
+    """The parameters, by their usual signs, and the study, by which a configuration differs from others."""
+    params = params_text(board, entry, USUAL)
     study = entry.study if len({one.study for one in board.entries}) > 1 else ""
     return " ".join(filter(None, [study, params])) or "the only configuration with a value"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import PALETTE, SHAPES, declared, plain, rows, tooltip
+from jobs.charts.look import LEGEND, PALETTE, SHAPES, broken, declared, long_legend, plain, rows, tooltip
 
 _HEIGHT = 190
 POINTS = 150
@@ -27,10 +27,10 @@ def courses(
         words: The text alternative of the chart.
         log: Whether the axis of values is logarithmic.
     """
-    names, parts = list(lines), list(dict.fromkeys(part for one in lines.values() for part in one))
+    names, parts = broken(list(lines), LEGEND), list(dict.fromkeys(part for one in lines.values() for part in one))
     found = [
         {"trial": name, "signal": part, "epoch": epoch, "value": value, "shown": f"{value:.4g}"}
-        for name, one in lines.items()
+        for name, one in zip(names, lines.values(), strict=True)
         for part, series in one.items()
         for epoch, value in thinned([(e, v) for e, v in series if math.isfinite(v) and (v > 0 or not log)])
     ]
@@ -38,8 +38,7 @@ def courses(
     shape = alt.Scale(domain=names, range=[SHAPES[place % len(SHAPES)] for place in range(len(names))])
     dash = alt.Scale(domain=parts, range=[[1, 0], *[[5, 3]] * (len(parts) - 1)])
     scale = alt.Scale(type="log") if log else alt.Scale(zero=False)
-    # A name of a trial may be long: one to a line of the legend.
-    legend = alt.Legend(title=None, columns=1, labelLimit=320, symbolOpacity=1)
+    legend = long_legend()
     dashes = alt.Legend(title=None, columns=2, labelLimit=200, orient="top") if len(parts) > 1 else None
     told = {"trial:N": "trial", "signal:N": "signal", "epoch:Q": "epoch", "shown:N": "value"}
     base = alt.Chart(rows(found)).encode(

@@ -8,18 +8,23 @@ from typing import Any
 import altair as alt
 
 from core.errors import counted
+from jobs.analysis.estimates import score
 from jobs.analysis.leaderboard import Entry, Leaderboard
+from jobs.analysis.scores import bounds
 from jobs.charts.configurations import Key, describe, key, told
 from jobs.charts.look import (
     ACCENT,
     CROWD,
     INK,
+    LEGEND,
     PALETTE,
     SHAPES,
     SOFT,
     TELL,
+    broken,
     by_legend,
     declared,
+    long_legend,
     opacity,
     picked,
     plain,
@@ -32,6 +37,8 @@ _HEIGHT = 230
 _FIRST = 4
 """The configurations that are marked."""
 _DASHES = ([], [7, 3], [2, 3], [9, 3, 2, 3])
+_EDGE = 6
+"""Pixels between the edge of the plot and what is drawn, so that no mark is cut."""
 _CROWD = 100
 """With more configurations than this, their lines are drawn fainter and of fewer points."""
 _BACKGROUND = 16
@@ -58,14 +65,14 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
         for entry in order
     ]
     first = order[:_FIRST]
-    names = [f"#{entry.rank} {describe(entry, board)}" for entry in first]
+    names = broken([f"#{entry.rank} {describe(entry, board)}" for entry in first], LEGEND)
     marked = [
         {
             "name": name,
             "c": start + entry.rank,
             "told": lines[entry.rank - 1],
             "dash": dash,
-            **_banded(curves[key(entry)]),
+            **_banded(curves[key(entry)], metric),
         }
         for name, entry, dash in zip(names, first, _DASHES, strict=False)
     ]
@@ -80,7 +87,7 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
     return declared(layers, _HEIGHT, words, picked(), crowd=len(many) > CROWD)
 
 
-def seeds(curve: Curve, reference: Curve, entry: Entry, metric: str, bounds: Sequence[float]) -> dict[str, Any]:
+def seeds(curve: Curve, reference: Curve, entry: Entry, metric: str, limits: Sequence[float]) -> dict[str, Any]:
     """One configuration: its seeds, their mean with the 95 % band, and the best one's mean as a dotted line.
 
     Args:
@@ -88,16 +95,18 @@ def seeds(curve: Curve, reference: Curve, entry: Entry, metric: str, bounds: Seq
         reference: That of the best configuration.
         entry: Its entry of the leaderboard.
         metric: The name of what is drawn.
-        bounds: The lowest and the highest value, for a common scale of several drawings.
+        limits: The lowest and the highest value, for a common scale of several drawings.
     """
-    x, y = _epoch(), _height(metric, bounds)
+    x, y = _epoch(), _height(metric, limits)
     thin = [
         {"seed": seed, "told": [f"seed {seed}"], "epoch": list(curve.epochs), "value": _short(values)}
         for seed, values in curve.seeds
     ]
     layers: list[alt.Chart] = []
     if curve.half_widths:
-        layers.append(_band([_banded(curve)], x, _height(metric, bounds, "low")).encode(color=alt.value(ACCENT)))
+        layers.append(
+            _band([_banded(curve, metric)], x, _height(metric, limits, "low")).encode(color=alt.value(ACCENT))
+        )
     lines = alt.Chart(rows(thin)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, detail="seed:N", tooltip=TELL)
     layers.append(lines.mark_line(color=ACCENT, strokeWidth=1, opacity=0.55, aria=False).add_params(zoomed()))
     middle = [{"told": ["mean"], "epoch": list(curve.epochs), "value": _short(curve.means)}]
@@ -115,7 +124,7 @@ def _marked(
     marked: Sequence[Mapping[str, Any]], names: Sequence[str], axes: tuple[alt.X, alt.Y, alt.Y], chosen: alt.Parameter
 ) -> list[alt.Chart]:
     x, y, low = axes
-    legend = alt.Legend(title=None, columns=1, labelLimit=420, symbolOpacity=1)
+    legend = long_legend()
     colours = alt.Color("name:N", scale=alt.Scale(domain=names, range=list(PALETTE[: len(names)])), legend=legend)
     shapes = alt.Shape("name:N", scale=alt.Scale(domain=names, range=list(SHAPES[: len(names)])), legend=legend)
     lines = alt.Chart(rows(marked)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, color=colours, tooltip=TELL)
@@ -136,11 +145,11 @@ def _marked(
 
 def _epoch() -> alt.X:
     axis = alt.Axis(tickMinStep=1, grid=False)
-    return alt.X("epoch:Q", title=plain("epoch"), axis=axis, scale=alt.Scale(zero=False, nice=False))
+    return alt.X("epoch:Q", title=plain("epoch"), axis=axis, scale=alt.Scale(zero=False, nice=False, padding=_EDGE))
 
 
-def _height(metric: str, bounds: Sequence[float] = (), field: str = "value") -> alt.Y:
-    scale = alt.Scale(zero=False, domain=list(bounds), clamp=True) if bounds else alt.Scale(zero=False)
+def _height(metric: str, limits: Sequence[float] = (), field: str = "value") -> alt.Y:
+    scale = alt.Scale(zero=False, nice=False, padding=_EDGE, **({"domain": list(limits)} if limits else {}))
     return alt.Y(f"{field}:Q", title=metric, scale=scale, axis=alt.Axis(tickCount=5))
 
 
@@ -150,13 +159,23 @@ def _band(found: Sequence[Mapping[str, Any]], x: alt.X, low: alt.Y) -> alt.Chart
     return base.encode(x=x, y=low, y2="high:Q")
 
 
-def _banded(curve: Curve) -> dict[str, Any]:
-    pairs = list(zip(curve.means, curve.half_widths, strict=True)) if curve.half_widths else []
+def band_ends(curve: Curve, metric: str) -> tuple[list[float], list[float]]:
+    """The lower and the upper end of the 95 % interval at each epoch, within the bounds of the metric.
+
+    They are those that a leaderboard would have of the same values; none for one seed.
+    """
+    columns = zip(*(row for _, row in curve.seeds), strict=True) if curve.half_widths else ()
+    found = [score(values, bounds(metric)) for values in columns]
+    return [one.low for one in found if one.low is not None], [one.high for one in found if one.high is not None]
+
+
+def _banded(curve: Curve, metric: str) -> dict[str, Any]:
+    low, high = band_ends(curve, metric)
     return {
         "epoch": list(curve.epochs),
         "value": _short(curve.means),
-        "low": _short([mean - half for mean, half in pairs]),
-        "high": _short([mean + half for mean, half in pairs]),
+        "low": _short(low),
+        "high": _short(high),
     }
 
 

@@ -47,7 +47,6 @@ def _on_paper(chart: Mapping[str, Any], inches: float) -> dict[str, Any]:
     found = on_paper(chart, width)
     if inches < _NARROW:
         found["config"]["legend"] |= {"columns": 1, "labelLimit": width - _MARK}
-        found["config"]["axis"]["labelLimit"] = round(0.42 * width)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import GREEN, INK, SOFT, TELL, MarkKind, declared, distinct, kinds, rows
+from jobs.charts.look import GREEN, INK, ROW, SOFT, TELL, MarkKind, broken, declared, kinds, row_axis, rows, step
 
 _STEP = 24
 
@@ -54,7 +54,7 @@ def intervals(
         zero: Whether a dotted line stands at zero.
         shares: Whether values are shares of a whole, from 0 to 1, drawn as bars in per cent.
     """
-    names = distinct([one.name for one in found])
+    names = broken([one.name for one in found], ROW)
     data = [
         {
             "name": name,
@@ -69,7 +69,7 @@ def intervals(
     ]
     scale = alt.Scale(domain=[0, 1]) if shares else alt.Scale(zero=False)
     x = alt.X("mean:Q", title=title, scale=scale, axis=alt.Axis(format="%") if shares else alt.Axis(tickCount=6))
-    y = alt.Y("name:N", sort=names, title=None, axis=alt.Axis(labelColor=INK, ticks=False))
+    y = alt.Y("name:N", sort=names, title=None, axis=row_axis())
     known = alt.Chart(rows([one for one in data if one["mean"] is not None])).encode(x=x, y=y)
     layers: list[alt.Chart] = []
     if zero:
@@ -88,4 +88,4 @@ def intervals(
         # In the middle of the drawing: zero may be at its edge, where the names of the rows stand.
         beside = alt.Chart(rows([one for one in said if one["mean"] is None])).mark_text(fontSize=10.5, aria=False)
         layers.append(beside.encode(x=alt.value(alt.ExprRef("width / 2")), y=y, text="text:N", color=alt.value(SOFT)))
-    return declared(layers, max(_STEP * len(data), 2 * _STEP), words)
+    return declared(layers, max(step(names, _STEP) * len(data), 2 * _STEP), words)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,16 @@ _OF_OBJECTS = frozenset(
 """Names that every object of JavaScript has: Vega, which looks names up in objects, cannot draw a group called so."""
 _FONT = "system-ui, sans-serif"
 _X = "M-.8,-.8L.8,.8M.8,-.8L-.8,.8"
+_BREAK = "\u00a0 "
+"""Where a line of a name ends; see `broken`."""
+_LINE = 14
+"""Pixels of a line of a name."""
+ROW = 20
+"""The most letters of a line of a name beside a row."""
+LEGEND = 32
+"""The most letters of a line of a legend."""
+LINES = f"split(datum.label, '{_BREAK}')"
+"""The label of an axis or a legend whose names are `broken`: an expression that holds no name."""
 TELL = alt.value(alt.ExprRef("datum.told"))
 """The tooltip of a mark: the lines in its `told`. As a value, they may hold names from strangers."""
 DIM = 0.07
@@ -103,6 +114,43 @@ def distinct(names: Sequence[str]) -> list[str]:
             name += "\u00a0"  # noqa: PLW2901
         found[name] = None
     return [*found]
+
+
+def broken(names: Sequence[str], letters: int) -> list[str]:
+    """The names in lines of at most so many letters, none of them cut, and each of them another one.
+
+    Lines end after commas, within a longer part at blanks, and after the `=` of a longer word: a value that lacks its
+    last digits would be a wrong value.
+    """
+    return distinct([_BREAK.join(_wrapped(name, letters)) for name in names])
+
+
+def _wrapped(name: str, letters: int) -> list[str]:
+    found = [""]
+    for part in name.replace(", ", ",\n").split("\n"):
+        if len(joined := f"{found[-1]} {part}".strip()) <= letters:
+            found[-1] = joined
+            continue
+        words = [one if len(one) <= letters else one.replace("=", "= ") for one in part.split(" ")]
+        found += textwrap.wrap(" ".join(words), letters, break_on_hyphens=False)
+    return [one for one in found if one]
+
+
+def row_axis(*, domain: bool = True) -> alt.Axis:
+    """The axis of rows with such names beside them, each in the middle of its row."""
+    middle = alt.ExprRef(f"{-_LINE / 2:g} * (length({LINES}) - 1)")
+    return alt.Axis(labelColor=INK, labelExpr=LINES, labelOffset=middle, ticks=False, domain=domain)
+
+
+def step(names: Sequence[str], least: int) -> int:
+    """The pixels of a row beside which such names stand, at least so many."""
+    most = max((name.count(_BREAK) + 1 for name in names), default=1)
+    return max(least, _LINE * most + 6)
+
+
+def long_legend() -> alt.Legend:
+    """A legend of such names: one below the other."""
+    return alt.Legend(title=None, columns=1, labelExpr=LINES, labelLimit=0, symbolOpacity=1, rowPadding=4)
 
 
 def kinds(shown: Mapping[str, MarkKind], there: Collection[str], *, legend: bool = True) -> dict[str, Any]:

@@ -17,15 +17,19 @@ from jobs.charts.look import (
     INK,
     KEPT,
     OTHER,
+    ROW,
     SOFT,
     TELL,
     MarkKind,
+    broken,
     by_legend,
     declared,
     kinds,
     opacity,
     picked,
+    row_axis,
     rows,
+    step,
 )
 from jobs.charts.runs import ChartedTrial
 from jobs.present import tables
@@ -49,7 +53,7 @@ def seeds(board: Leaderboard, found: Mapping[Key, Sequence[ChartedTrial]], start
         start: Its first configuration has the number after this one among those that the page links.
     """
     some = [entry for entry in board.entries if found.get(key(entry))][:MOST]
-    names = [f"#{entry.rank} {describe(entry, board)}" for entry in some]
+    names = broken([f"#{entry.rank} {describe(entry, board)}" for entry in some], ROW)
     name = metric_name(board.metric)
     points = [
         {
@@ -57,7 +61,12 @@ def seeds(board: Leaderboard, found: Mapping[Key, Sequence[ChartedTrial]], start
             "value": one.value,
             "kind": "collapsed" if one.is_collapsed else "ok",
             "c": start + entry.rank,
-            "told": [label, f"trial {one.trial}", f"seed {tables.cell_text(one.seed)}", f"{name} {one.value:.4g}"]
+            "told": [
+                f"#{entry.rank} {describe(entry, board)}",
+                f"trial {one.trial}",
+                f"seed {tables.cell_text(one.seed)}",
+                f"{name} {one.value:.4g}",
+            ]
             + ["COLLAPSED"] * one.is_collapsed,
         }
         for label, entry in zip(names, some, strict=True)
@@ -106,7 +115,7 @@ def _strips(
     """
     title, names = titles
     there = {one["kind"] for one in points}
-    axis = alt.Axis(labelColor=INK, ticks=False, domain=False) if len(names) > 1 else None
+    axis = row_axis(domain=False) if len(names) > 1 else None
     x = alt.X("value:Q", title=title, scale=alt.Scale(zero=False), axis=alt.Axis(tickCount=5))
     y = alt.Y("name:N", sort=names, title=None, axis=axis)
     base = alt.Chart(rows([{**one, "kind": marks[one["kind"]].words} for one in points])).encode(x=x, y=y)
@@ -121,4 +130,4 @@ def _strips(
     if means:
         tick = alt.Chart(rows(means)).mark_tick(color=INK, thickness=2, size=14, aria=False)
         layers.insert(0, tick.encode(x=x, y=y))
-    return declared(layers, max(_STEP * len(names), 30), words, picked(), crowd=len(points) > CROWD)
+    return declared(layers, max(step(names, _STEP) * len(names), 30), words, picked(), crowd=len(points) > CROWD)

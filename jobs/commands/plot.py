@@ -93,11 +93,12 @@ def command(  # noqa: PLR0917 (click passes them by name)
         raise UserError(f"--out {str(out)!r} should end in one of {', '.join(_SUFFIXES)}.")
     _need_renderer()
     from jobs.charts.figure import figure
-    from jobs.report.plots import WIDTH, charts
+    from jobs.report.plots import WIDTH, charts, notes
     from jobs.results.storage import put
 
     contents = _contents(paths, where, studies, (metric, mode), params if what == "pareto" else ())
     put(out, figure(charts(contents, what, params), out.suffix, inches or WIDTH))
+    warn(notes(contents, what))
     say(f"Wrote {out}.")
 
 

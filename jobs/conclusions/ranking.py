@@ -58,7 +58,7 @@ def ranked(
     """
     from jobs.analysis.comparison import comparisons, leaderboards
     from jobs.analysis.leaderboard import wanted_columns
-    from jobs.analysis.scores import CONSENSUS, metric_column
+    from jobs.analysis.scores import CONSENSUS, EVERY_EPOCH, metric_column
     from jobs.analysis.selection import Probes
     from jobs.study.sections import SECONDS
 
@@ -73,7 +73,9 @@ def ranked(
     loaded = inputs.rows(paths, where=where, studies=studies, columns=columns, **lighten)
     table = loaded.table if where else probes.with_stability(loaded.table)
     for name in modes:
-        if name not in {CONSENSUS, SECONDS}:  # These are no metrics of the rows.
+        if name == CONSENSUS:  # The rows lack it; what it is made of was asked for, so only the results tell of it.
+            metric_column([EVERY_EPOCH[name], *loaded.columns], name)
+        elif name != SECONDS:
             metric_column([*table.column_names, *loaded.columns], name)
     first, *others = modes
     if first == SECONDS:

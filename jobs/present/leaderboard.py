@@ -167,9 +167,10 @@ def selection_notes(reports: Sequence[CriteriaReport]) -> list[str]:
     return notes
 
 
-def params_text(board: Leaderboard, entry: Entry) -> str:
+def params_text(board: Leaderboard, entry: Entry, labels: ShownNames | None = None) -> str:
     """A configuration's parameters that vary over the board: `learning_rate=0.001 method=tcl threshold=0.95`."""
-    return " ".join(f"{name}={tables.cell_text(values[0])}" for name, values, _ in _params(board, [entry]))
+    found = _params(board, [entry], labels)
+    return (", " if labels else " ").join(f"{name}={tables.cell_text(values[0])}" for name, values, _ in found)
 
 
 def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:

@@ -93,7 +93,7 @@ def parameters(contents: Contents, board: Leaderboard, start: int) -> Markup | N
 def learning(contents: Contents, board: Leaderboard, start: int) -> Markup | None:
     """The mean curves of all configurations, and the seeds of the first ones."""
     overviews = [
-        pieces.figure(metric_name(name), _detail(name, board), pieces.drawing(chart))
+        pieces.figure(metric_name(name), detail(name, board), pieces.drawing(chart))
         for name, found in contents.curves.items()
         if any(key(entry) in found for entry in board.entries)
         for chart in [curves.draw(found, board, metric_name(name), start)]
@@ -116,12 +116,12 @@ def _seeds_of_first(contents: Contents, board: Leaderboard) -> Markup | None:
     if not first:
         return None
     drawn = [found[key(entry)] for entry in first]
-    bounds = _bounds(drawn)
+    limits = _limits(drawn, metric_name(metric))
     drawings = [
         pieces.figure(
             f"#{entry.rank}",
             describe(entry, board),
-            pieces.drawing(curves.seeds(one, drawn[0], entry, metric_name(metric), bounds)),
+            pieces.drawing(curves.seeds(one, drawn[0], entry, metric_name(metric), limits)),
         )
         for entry, one in zip(first, drawn, strict=True)
     ]
@@ -132,13 +132,15 @@ def _seeds_of_first(contents: Contents, board: Leaderboard) -> Markup | None:
     return join([tag("h3", heading), explained, pieces.panels(drawings)])
 
 
-def _bounds(drawn: Sequence[Curve]) -> list[float]:
-    """The lowest and the highest value of all seeds, for a common scale."""
+def _limits(drawn: Sequence[Curve], metric: str) -> list[float]:
+    """The lowest and the highest value of all seeds and bands, for a common scale."""
     values = [value for one in drawn for _, row in one.seeds for value in row]
+    values += [value for one in drawn for ends in curves.band_ends(one, metric) for value in ends]
     return [min(values), max(values)]
 
 
-def _detail(metric: str, board: Leaderboard) -> str:
+def detail(metric: str, board: Leaderboard) -> str:
+    """What to know of the heights of a metric's curves, if anything."""
     if metric.startswith(HEALTH):
         return "without labels"
     plug_ins = plug_in_names([board.constant, *(entry.params for entry in board.entries)])

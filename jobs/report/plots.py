@@ -13,6 +13,7 @@ from jobs.analysis.trials import Trials, param_key
 from jobs.charts import curves, effect, heat, importance, leaderboard, scatter
 from jobs.charts.configurations import key
 from jobs.report.contents import Contents
+from jobs.report.drawings import detail
 from jobs.report.paper import ranked
 
 Chart = dict[str, Any]
@@ -32,6 +33,22 @@ def charts(contents: Contents, what: str, params: Sequence[str]) -> list[Chart]:
         UserError: There is nothing to draw, a parameter is unknown, or the metric may not rank the configurations.
     """
     return PLOTS[what](contents, params)
+
+
+def notes(contents: Contents, what: str) -> list[str]:
+    """What a person should know of a figure: that it draws another metric than the one asked for, and its heights."""
+    if what != "curves" or not contents.curves:
+        return []
+    metric, found = next(iter(contents.curves.items()))
+    name, wanted = (
+        metric_name(metric),
+        metric_name(contents.boards[0][1].metric) if contents.boards else contents.metric,
+    )
+    boards = [board for _, board in contents.boards if any(key(entry) in found for entry in board.entries)]
+    said = dict.fromkeys(f"{name}: {told}." for board in boards if (told := detail(metric, board)))
+    if name == wanted:
+        return [*said]
+    return [f"Drawn is {name}: no trial has {wanted} at more than one epoch.", *said]
 
 
 def _of_each(contents: Contents, draw: Callable[[Leaderboard], Sequence[Chart]]) -> list[Chart]:

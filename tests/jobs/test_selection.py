@@ -369,7 +369,7 @@ def test_it_is_said_that_the_consensus_depends_on_which_trials_are_there():
 def test_results_without_criteria_have_no_consensus_and_no_note():
     table = to_table([trial(f"c{i}", 0, {}, metrics={"nmi": i / 4}) for i in range(3)])
     assert not any("onsensus" in note for note in leaderboard(table, "nmi", "max").notes)
-    with pytest.raises(UserError, match="No finished trial has a value of 'consensus'"):
+    with pytest.raises(UserError, match="No trial has a value of 'consensus': name another metric, such as nmi"):
         leaderboard(table, "consensus", "max")
 
 
