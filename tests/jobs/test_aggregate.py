@@ -303,13 +303,13 @@ def test_names_for_readers_stand_in_tables_for_people_alone(results, tmp_path):
 
 
 def test_names_for_readers_leave_the_columns_as_they_are(tmp_path, monkeypatch):
-    scores = {"nmi": 0.4, "acc": 0.5, "ari": 0.3, "fmi": 0.2}
-    fill(tmp_path, rates=(1e-3, 2e-3), metrics=scores, params={"method.name": "cc"})
+    for rate in (1e-3, 2e-3):
+        fill(tmp_path, rates=(rate,), params={"optimiser.learning_rate": rate, "method.name": "cc"})
     file = tmp_path / "l.yaml"
     file.write_text("metrics: {nmi: M}\nparameters: {learning_rate: η}\nmethods: {cc: 'CC [1]'}\n", encoding="utf-8")
     seen = set()
     for width in range(40, 120, 3):
-        monkeypatch.setenv("COLUMNS", str(width))
+        monkeypatch.setattr("jobs.commands.aggregate.width", lambda width=width: width)
         tables = [invoke(tmp_path, *words).stdout for words in ((), ("--labels", file))]
         counts = [len(next(line for line in table.splitlines() if line.startswith("─")).split()) for table in tables]
         assert counts[0] == counts[1]
