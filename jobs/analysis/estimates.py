@@ -129,24 +129,37 @@ class Picked:
         mean: The estimate.
         low, high: The ends of its 95 % interval.
         competitors: Number of configurations that it was picked from, itself included.
+        seen: The mean of its values, without the correction.
     """
 
     mean: float
     low: float
     high: float
     competitors: int
+    seen: float
 
     @property
     def text(self) -> str:
         """The estimate with its interval for people: `0.871 (95 %: 0.852 to 0.890)`."""
-        places = decimals(self.mean, (self.high - self.low) / 2)
+        places = self._places
         return f"{self.mean:.{places}f} (95 %: {self.low:.{places}f} to {self.high:.{places}f})"
 
     @property
+    def is_unchanged(self) -> bool:
+        """Whether the correction changes nothing in the digits that are shown."""
+        return f"{self.mean:.{self._places}f}" == f"{self.seen:.{self._places}f}"
+
+    @property
     def sentence(self) -> str:
-        """The estimate for people, who see the mean of the same values beside it."""
+        """The estimate for people, who see the mean of the same values beside it; empty where it is the same."""
+        if self.is_unchanged:
+            return ""
         picked = f"The best of {self.competitors} was picked by these values, so on average its mean is too good"
         return f"{picked}: corrected, with the noise of all, it is {self.text}."
+
+    @property
+    def _places(self) -> int:
+        return decimals(self.mean, (self.high - self.low) / 2)
 
 
 def shrunk(
@@ -195,7 +208,7 @@ def shrunk(
     if bounds[0] <= min(every) and max(every) <= bounds[1]:  # Else the score is of another scale than was declared.
         estimate, low, high = (sign * min(max(sign * one, bounds[0]), bounds[1]) for one in (estimate, low, high))
     ends = sorted((sign * low, sign * high))
-    return Picked(sign * estimate, ends[0], ends[1], len(cells))
+    return Picked(sign * estimate, ends[0], ends[1], len(cells), mean([*cells[picked].values()]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -233,7 +233,7 @@ def _arranged(board: Leaderboard, sort: str | None, top: int | None) -> Leaderbo
     entries = board.entries if sort is None else _sorted(board, sort)
     if top is None or len(entries) <= top:
         return replace(board, entries=tuple(entries))
-    first = f"by {sort.removeprefix('-')}" if sort else "by rank"
+    first = f"by {sort}" if sort else "by rank"
     note = f"{top} of {counted(len(entries), 'configuration')}, the first {first}: --top {top}."
     return replace(board, entries=tuple(entries[:top]), infeasible=(), apart=(), notes=(*board.notes, note))
 

@@ -51,7 +51,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.execution import driver
     from jobs.models import choice, written
 
-    check_one_choice(trial, best, best_label_free)
+    check_one_choice({"--trial": trial, "--best": best, "--best-label-free": best_label_free})
     if data is not None and (out is None or out.suffix not in written.WITH_DATA):
         raise UserError("--data is the study's data: give it with --out …h5ad, …png or …npy")
     if out is not None:

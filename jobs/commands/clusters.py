@@ -51,7 +51,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.report import cluster_contents, cluster_data, cluster_files
     from jobs.results.layout import study_name
 
-    check_one_choice(trial, best, best_label_free)
+    check_one_choice({"--trial": trial, "--best": best, "--best-label-free": best_label_free})
     if out is not None:
         cluster_files.refuse_foreign(out)
     folder = driver.one_study(results, studies)

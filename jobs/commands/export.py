@@ -49,7 +49,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """
     if out is not None and out.exists() and not yes:
         raise UserError(f"--out {out}: this file is there already: name another one, or give --yes")
-    inputs.check_one_choice(trial, best)
+    inputs.check_one_choice({"--trial": trial, "--best": best})
     from jobs.execution.driver import one_study
     from jobs.planning.one_trial import one_trial_study
 
@@ -101,7 +101,9 @@ def _named(results: str, folder: Place, start: str) -> tuple[dict[str, Any], str
     study = study_name(folder)
     rows = _rows(inputs.rows([results], studies=[study], columns=["params_json", "source"]).table)
     known = {one["trial_key"]: one for one in rows}
-    key = inputs.one_trial(start, known, f"There is no trial {start!r} in {study}: conclus aggregate --attempts")
+    key = inputs.one_trial(
+        start, known, f"There is no trial {start!r} in {study}: conclus aggregate --attempts lists them."
+    )
     return known[key], f"Trial {key} of {study} by conclus export."
 
 

@@ -3,13 +3,18 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from core.config.schema import nearest
 from core.errors import UserError, counted
 from jobs.present import options
 from jobs.present.output import remark, say, width
@@ -17,11 +22,16 @@ from jobs.present.output import remark, say, width
 if TYPE_CHECKING:
     from jobs.ledger.prepare import Prepared
     from jobs.ledger.questions import Answers, Question
+    from jobs.ledger.runs import StoredRun
     from jobs.results.schema import Attempt
 
 _MAP_HELP = (
     "What a column is: a known name (lr, nmi), parameter, outcome, param.NAME, metric.NAME, started, seconds, seed, "
     "status, note or ignore; repeatable."
+)
+_STUDY_HELP = (
+    "The study that the rows become; of a store with several, the one to import.  "
+    "[default: all, by their names there; of a table, the file's name]"
 )
 _SET_HELP = "A parameter of the rows that do not say it, such as method.name=tcl; repeatable."
 _CELL_HELP = "What one cell should say; - empties it; repeatable."
@@ -32,7 +42,7 @@ _UNIT_HELP = "What the scores, or those of one column, are written in; repeatabl
 @click.command("import")
 @click.argument("words", nargs=-1, required=True, metavar="[wandb|mlflow|optuna|ray] PATH")
 @options.results
-@click.option("--study", "name", help="The study that the rows become.  [default: the file's name]")
+@click.option("--study", "name", help=_STUDY_HELP)
 @click.option("--map", "mapping", multiple=True, metavar="HEADER=NAME", help=_MAP_HELP)
 @click.option("--unit", "units", multiple=True, metavar="[HEADER=]percent|fraction", help=_UNIT_HELP)
 @click.option("--brackets", type=click.Choice(["spread", "ignore"]), help="What the second number of 79.5 (80.1) is.")
@@ -63,20 +73,17 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """Import the rows of the table in a file (.md, .csv, .tsv, .tex, .xlsx, .txt) into the results.
 
     With the name of a tracker it imports its runs, with their states and histories: `wandb` the folder of offline runs,
-    `mlflow` its folder or database, `optuna` its database or journal, `ray` the folder of a Ray Tune experiment.
+    `mlflow` its folder or database, `optuna` its database or journal, `ray` a folder of Ray Tune experiments. Each
+    study, experiment or project there becomes a study, and ranks by its first objective if it has one.
 
     Lines above and below a table of one row count as its columns, as in a log. It first shows what each column means,
     and asks if something is unclear. It imports all rows or none; importing the same file again adds nothing. Tables
     mark the rows as imported, because nobody has checked them.
     """
-    from jobs.ledger import runs, store, stores
-    from jobs.ledger.prepare import prepare, study_name, understood
+    from jobs.ledger import runs, store
     from jobs.ledger.questions import Answers
 
     kind, file = _place(words)
-    study = study_name(file.resolve() if kind else file, name)
-    stored = stores.read(kind, file) if kind else []
-    content = runs.content(file, stored) if kind else None
     answers = Answers(
         _pairs("--map", mapping, "HEADER=NAME, such as --map 'lr=learning_rate'"),
         _units(units),
@@ -86,32 +93,103 @@ def command(  # noqa: PLR0917 (click passes them by name)
         below or "",
     )
     asks = not yes and _may_ask()
-    while True:
-        if content:
-            prepared = understood(content, answers)
-        else:
-            prepared = prepare(file, answers=answers, table=table, sheet=sheet, encoding=encoding)
-        if not prepared.questions or not asks:
-            break
-        answers = _answered(answers, prepared.questions[0])
-    _show(prepared)
-    if prepared.questions:
-        raise UserError(*(one.sentence for one in prepared.questions))
-    year = _asked_year() if asks and year is None and prepared.lacks_year else year
-    rows = prepared.rows(study, year)
-    if content:
-        rows = runs.with_histories(rows, stored, prepared.columns)
-        remark(runs.thinned_note(stored))
-    new = store.new_rows(results, rows)
-    if prepared.lacks_year and year is None:
+    parts = _stored(kind, file, name, answers, asks) if kind else []
+    if not kind:
+        from jobs.ledger.prepare import prepare, study_name
+
+        study = study_name(file, name)
+        read = partial(prepare, file, table=table, sheet=sheet, encoding=encoding)
+        parts = [_Part(study, [], _understood(lambda said: read(answers=said), answers, asks))]
+    for part in parts:
+        if kind:
+            click.echo(part.heading)
+        _show(part.prepared)
+    if questions := dict.fromkeys(one.sentence for part in parts for one in part.prepared.questions):
+        raise UserError(*questions)
+    lacks_year = any(part.prepared.lacks_year for part in parts)
+    year = _asked_year() if asks and year is None and lacks_year else year
+    for part in parts:
+        part.rows = part.prepared.rows(part.study, year)
+        if part.stored:
+            part.rows = runs.with_histories(part.rows, part.stored, part.prepared.columns)
+            remark(runs.thinned_note(part.stored))
+        part.new = store.new_rows(results, part.rows)
+    if lacks_year and year is None:
         click.echo("The dates have no year: they stay empty (--year gives it), their text is kept.")
-    _confirm(rows, new, results, yes=yes)
-    if new:
-        store.write(results, new)
-    say(
-        f"{counted(len(new), 'row', 'were')} imported into {results}/study={study}, {len(rows) - len(new)} "
-        "were there before."
-    )
+    _confirm(sum(len(part.rows) for part in parts), sum(len(part.new) for part in parts), results, yes=yes)
+    for part in parts:
+        if part.new:
+            store.write(results, part.new)
+        store.write_selection(results, part.study, runs.selection(part.stored, part.prepared.columns))
+        say(
+            f"{counted(len(part.new), 'row', 'were')} imported into {results}/study={part.study}, "
+            f"{len(part.rows) - len(part.new)} were there before."
+        )
+
+
+@dataclass(slots=True)
+class _Part:
+    """What becomes one study: the runs of a tracker, which a table has not, and the rows."""
+
+    study: str
+    stored: list[StoredRun]
+    prepared: Prepared
+    rows: list[Attempt] = field(default_factory=list["Attempt"])
+    new: list[Attempt] = field(default_factory=list["Attempt"])
+
+    @property
+    def heading(self) -> str:
+        """What was read of a tracker's study, with its objectives."""
+        goals = next((run.goals for run in self.stored if run.goals), {})
+        told = [f"{name}: the {'larger' if mode == 'max' else 'smaller'}, the better" for name, mode in goals.items()]
+        first = " (the first of them ranks)" if len(goals) > 1 else ""
+        return "; ".join([f"Study {self.study}, {counted(len(self.stored), 'run')}", *told]) + f"{first}."
+
+
+def _stored(kind: str, file: Path, name: str | None, answers: Answers, asks: bool) -> list[_Part]:
+    """The studies of a tracker's store: the only one, under this name if there is one; of several the one of this name.
+
+    Raises:
+        UserError: There is no such study, or what is said is of no study.
+    """
+    from jobs.ledger import runs, stores
+    from jobs.ledger.prepare import study_name, understood
+
+    groups = runs.by_study(stores.read(kind, file))
+    several = len(groups) > 1
+    if several and answers.cells:
+        raise UserError(f"--cell names a line of one study, and {file} has {len(groups)}: choose one with --study.")
+    contents = {study: runs.content(file, some) for study, some in groups.items()} or {"": runs.content(file, [])}
+    headers = {study: content.tables[0].header.cells for study, content in contents.items()}
+    known = {header for some in headers.values() for header in some}
+    names: dict[str, str] = {}
+    for study in groups:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", study).strip("-._")[:90]
+        own = study_name(file.resolve(), (stem or None) if several or not name else name)
+        names[study] = f"{own}-{len(names) + 1}" if own in names.values() else own
+    wanted = [study for study in groups if not several or name in {None, study, names[study]}]
+    if not wanted:
+        raise UserError(f"--study {name}: {file} has no such study: there are {nearest(str(name), names.values())}.")
+    parts: list[_Part] = []
+    for study in wanted:
+        others = known - {*headers[study]}  # What is said of a column that only another study has.
+        own = replace(
+            answers,
+            mapping={key: one for key, one in answers.mapping.items() if key not in others},
+            units={key: one for key, one in answers.units.items() if key not in others},
+        )
+        prepared = _understood(partial(understood, contents[study]), own, asks)
+        parts.append(_Part(names[study], groups[study], prepared))
+    return parts
+
+
+def _understood(read: Callable[[Answers], Prepared], answers: Answers, asks: bool) -> Prepared:
+    """What was read, after the questions that a person can be asked."""
+    while True:
+        prepared = read(answers)
+        if not prepared.questions or not asks:
+            return prepared
+        answers = _answered(answers, prepared.questions[0])
 
 
 def _place(words: tuple[str, ...]) -> tuple[str, Path]:
@@ -179,7 +257,7 @@ def _asked_year() -> int | None:
     return int(answer) if answer else None
 
 
-def _confirm(rows: list[Attempt], new: list[Attempt], results: str, *, yes: bool) -> None:
+def _confirm(rows: int, new: int, results: str, *, yes: bool) -> None:
     """Asks for confirmation, unless there is nothing to write or the answer was given.
 
     Raises:
@@ -189,6 +267,6 @@ def _confirm(rows: list[Attempt], new: list[Attempt], results: str, *, yes: bool
         return
     if not _may_ask():
         raise UserError("Nothing was written: look at the columns above, and say --yes if they are right.")
-    if not click.confirm(f"Import {len(new)} of {counted(len(rows), 'row')} into {results}?"):
+    if not click.confirm(f"Import {new} of {counted(rows, 'row')} into {results}?"):
         click.echo("Nothing was written.", err=True)
         sys.exit(1)

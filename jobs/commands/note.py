@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
+from difflib import get_close_matches
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
     from jobs.results.storage import Place
 
 _MOST_WORDS = 2
+_NEAR = 0.75
 
 
 @click.command("note")
@@ -26,9 +30,10 @@ _MOST_WORDS = 2
 def command(
     words: tuple[str, ...], studies: tuple[str, ...], trial: str | None, tags: tuple[str, ...], fmt: str
 ) -> None:
-    """Note TEXT on a study in the folder RESULTS (default: results), or on one of its trials; without it, list notes.
+    """Note TEXT on a study in the folder RESULTS (default: results), or on one of its trials.
 
     Each note is a file of its own in the folder `_notes` of its study: it can be copied with the results, and deleted.
+    A tag alone is a note too; without TEXT and tags, the notes are listed.
     `conclus aggregate -v`, `status` and the report show notes.
 
     \b
@@ -48,14 +53,37 @@ def command(
 
 
 def _parsed(words: tuple[str, ...]) -> tuple[str, str]:
-    """The folder and the text; of one word, whether it is a folder decides."""
+    """The folder and the text; of one argument, whether it is a folder decides.
+
+    Raises:
+        UserError: There are too many, or the only one seems to be a folder that does not exist.
+    """
     from jobs.results import storage
 
     if len(words) > _MOST_WORDS:
         raise UserError(f"A note of several words stands in quotes, as the last word: {' '.join(words[1:])!r}.")
     if len(words) == 1:
-        return (words[0], "") if storage.is_folder(storage.at(words[0])) else ("results", words[0])
+        if storage.is_folder(storage.at(words[0])):
+            return words[0], ""
+        _refuse_place(words[0])
+        return "results", words[0]
     return (words[0], words[1]) if words else ("results", "")
+
+
+def _refuse_place(text: str) -> None:
+    """Refuses a text that seems to be a place of results: a path, or nearly the name of a folder of results here."""
+    from jobs.results.layout import PREFIX
+
+    if len(text.split()) != 1:
+        return
+    folders = [one.name for one in Path().iterdir() if one.is_dir() and any(one.glob(f"{PREFIX}*"))]
+    near = get_close_matches(text.casefold(), folders, 1, _NEAR)
+    if near or any(sign in text for sign in "/\\") or text[0] in ".~":
+        hint = f"; did you mean {near[0]!r}?" if near else "."
+        raise UserError(
+            f"There is no folder {text!r}{hint}",
+            f"If it is a note's text, name the folder of results first: conclus note results {shlex.quote(text)}",
+        )
 
 
 def _where(results: str, studies: tuple[str, ...], start: str | None) -> tuple[Place, str]:

@@ -61,10 +61,14 @@ def mlflow_runs(path: Path) -> list[StoredRun]:
     with opened(path) as database:
         found: dict[str, StoredRun] = {}
         began: dict[str, int] = {}
-        about = "SELECT run_uuid, name, status, start_time, end_time FROM runs WHERE lifecycle_stage = 'active'"
-        for key, name, status, start, end in rows(database, about):
+        about = (
+            "SELECT run_uuid, runs.name, status, start_time, end_time, experiments.name FROM runs "
+            "LEFT JOIN experiments USING (experiment_id) WHERE runs.lifecycle_stage = 'active'"
+        )
+        for key, name, status, start, end, experiment in rows(database, about):
             took = None if start is None or end is None else (end - start) / 1000
             found[key] = StoredRun(key, name or "", status or "", None if start is None else start / 1000, took)
+            found[key].study = experiment or ""
             began[key] = start or 0
         for key, name, value in rows(database, "SELECT run_uuid, key, value FROM params"):
             if key in found:

@@ -37,6 +37,11 @@ def _of_database(path: Path) -> list[StoredRun]:
     with opened(path) as database:
         found: dict[int, StoredRun] = {}
         named = _metric_names(rows(database, "SELECT study_id, key, value_json FROM study_system_attributes"))
+        modes: dict[int, list[Any]] = defaultdict(list)
+        for study, mode in rows(
+            database, "SELECT study_id, direction FROM study_directions ORDER BY study_id, objective"
+        ):
+            modes[study].append(mode)
         study_of: dict[int, int] = {}
         about = (
             "SELECT trial_id, number, study_id, study_name, state, datetime_start, datetime_complete "
@@ -44,13 +49,14 @@ def _of_database(path: Path) -> list[StoredRun]:
         )
         for key, number, study, name, state, start, end in rows(database, about):
             found[key] = _run(str(number), name, state, start, end)
+            found[key].goals = _goals(named.get(study, ()), modes[study])
             study_of[key] = study
         for key, name, value, distribution in rows(
             database, "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params"
         ):
             found[key].params[name] = _external(value, _json(distribution))
         for key, objective, value in rows(database, "SELECT trial_id, objective, value FROM trial_values"):
-            if value is not None:
+            if value is not None and found[key].is_final:
                 found[key].metrics[_named(named.get(study_of[key], ()), objective)] = value
         steps = "SELECT trial_id, step, intermediate_value FROM trial_intermediate_values ORDER BY step"
         for key, step, value in rows(database, steps):
@@ -85,6 +91,7 @@ class _Journal:
     def __init__(self) -> None:
         self._studies: list[str] = []
         self._names: dict[int, Sequence[str]] = {}
+        self._modes: list[Sequence[Any]] = []
         self._trials: list[tuple[int, StoredRun]] = []
         self._counts = defaultdict[int, int](int)
 
@@ -93,6 +100,7 @@ class _Journal:
         code, place = said.get("op_code"), said.get("trial_id")
         if code == 0:
             self._studies.append(str(said.get("study_name", "")))
+            self._modes.append(said.get("directions") or ())
         elif code == 3:
             self._names |= _metric_names((said["study_id"], key, one) for key, one in said["system_attr"].items())
         elif code == 4:
@@ -102,6 +110,8 @@ class _Journal:
 
     def runs(self) -> list[StoredRun]:
         """The trials so far."""
+        for study, run in self._trials:
+            run.goals = _goals(self._names.get(study, ()), self._modes[study] if study < len(self._modes) else ())
         return [run for _, run in self._trials]
 
     def _begin(self, said: dict[str, Any]) -> None:
@@ -119,11 +129,11 @@ class _Journal:
         elif code == 6:
             start = said.get("datetime_start")
             ended = _run(run.id, run.name, _STATES[said["state"]], start, said.get("datetime_complete"))
-            run.status = ended.status
+            run.status, run.is_final = ended.status, ended.is_final
             run.started = ended.started if start else run.started
             end = _seconds(said.get("datetime_complete"))
             run.seconds = None if end is None or run.started is None else end - run.started
-            for place, value in enumerate(said.get("values") or ()):
+            for place, value in enumerate((said.get("values") or ()) if run.is_final else ()):
                 run.metrics[_named(names, place)] = value
         elif code == 7:
             run.history.append((said["step"], 0.0, _named(names, 0), said["intermediate_value"]))
@@ -135,7 +145,14 @@ class _Journal:
 def _run(number: str, study: str, state: str, start: str | None, end: str | None) -> StoredRun:
     began, ended = _seconds(start), _seconds(end)
     took = None if began is None or ended is None else ended - began
-    return StoredRun(f"{study}-{number}", study, state, began, took)
+    # Any other trial's value is what it reported last, which may be another score than the objective.
+    return StoredRun(f"{study}-{number}", study, state, began, took, study=study, is_final=state == "COMPLETE")
+
+
+def _goals(names: Sequence[str], modes: Sequence[Any]) -> dict[str, str]:
+    """The objectives by name, with `max` or `min`; a journal has Optuna's number, a database the word."""
+    words = {"MINIMIZE": "min", "MAXIMIZE": "max", 1: "min", 2: "max"}
+    return {_named(names, place): words[mode] for place, mode in enumerate(modes) if mode in words}
 
 
 def _take_attribute(run: StoredRun, name: str, value: Any) -> None:

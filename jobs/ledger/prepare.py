@@ -18,7 +18,7 @@ from jobs.ledger.questions import Answers, Question
 from jobs.ledger.read import Content, read, refuse_damaged
 from jobs.ledger.rows import SourceFile, attempts
 from jobs.ledger.table import IMAGE, Table, columns
-from jobs.present.tables import display_width
+from jobs.present.tables import display_width, numbers
 from jobs.results.schema import Attempt
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -128,7 +128,12 @@ def preview(prepared: Prepared, width: int) -> list[list[str]]:
 
 def _values_text(column: ReadColumn, room: int) -> str:
     cells = zip(column.texts, column.values, strict=True)
-    samples = list({text: _sample(text, value, room) for text, value in cells if text}.values())
+    found = {text: value for text, value in cells if text}
+    # A machine's last digits are no more worth showing than elsewhere; what a person wrote is shorter.
+    numeric = {text: one.value for text, one in found.items() if isinstance(one, Number) and _same(text, one.value)}
+    exact = [text for text in numeric if len(text) > _SHORTEST]
+    short = dict(zip(exact, numbers([numeric[text] for text in exact]), strict=True))
+    samples = [short.get(text) or _sample(text, value, room) for text, value in found.items()]
     text = f"{column.read_as}: " if column.read_as not in _PLAIN else ""
     text += samples[0] if samples else ""
     for sample in samples[1:_SAMPLES]:

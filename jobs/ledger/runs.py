@@ -37,6 +37,9 @@ class StoredRun:
 
     Attributes:
         id: the tracker's own.
+        study: the study, experiment or project that it is of; empty if the store names none.
+        goals: of a study's objectives, `max` or `min` by the metric's name; the first is what it is about.
+        is_final: whether its last reports are its result; not of a run of Optuna that was pruned or failed.
         name: what people see, or empty.
         status: the tracker's word, such as `FINISHED`.
         started: seconds since 1970, or None.
@@ -54,6 +57,25 @@ class StoredRun:
     params: dict[str, Any] = field(default_factory=dict[str, Any])
     metrics: dict[str, float] = field(default_factory=dict[str, float])
     history: list[tuple[int, float, str, float]] = field(default_factory=list[tuple[int, float, str, float]])
+    study: str = ""
+    goals: dict[str, str] = field(default_factory=dict[str, str])
+    is_final: bool = True
+
+
+def by_study(runs: Sequence[StoredRun]) -> dict[str, list[StoredRun]]:
+    """The runs of each study of a store, by its name there."""
+    found: dict[str, list[StoredRun]] = {}
+    for run in runs:
+        found.setdefault(run.study, []).append(run)
+    return found
+
+
+def selection(runs: Sequence[StoredRun], columns: Sequence[ReadColumn]) -> dict[str, Any]:
+    """What a study of these runs ranks by, in the form of `_study.json`; empty if its store names no objective."""
+    goals = next((run.goals for run in runs if run.goals), {})
+    meant = {column.header.removeprefix(_METRICS): column.target.key for column in columns}
+    named = {meant[name].removeprefix(METRIC): mode for name, mode in goals.items() if name in meant}
+    return {"metric": next(iter(named)), "mode": named[next(iter(named))]} if named else {}
 
 
 def is_metric(name: str, value: Any) -> bool:
@@ -117,7 +139,7 @@ def thinned_note(runs: Sequence[StoredRun]) -> list[str]:
 
 def _last(run: StoredRun) -> dict[str, float]:
     """The last values: those of the history, unless the tracker says others."""
-    return {name: value for _, _, name, value in run.history} | run.metrics
+    return {name: value for _, _, name, value in run.history if run.is_final or name not in run.goals} | run.metrics
 
 
 def _with_history(row: Attempt, run: StoredRun, meant: Mapping[str, tuple[str, float]]) -> Attempt:

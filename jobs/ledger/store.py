@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from core.errors import UserError
+from core.seal import seal_json
 from jobs.results import records, storage
-from jobs.results.layout import COMPACT, PREFIX
+from jobs.results.layout import COMPACT, PREFIX, STUDY_JSON
 from jobs.results.names import METRIC
 from jobs.results.reader import load
 from jobs.results.schema import Attempt, to_table
@@ -48,6 +49,21 @@ def write(results: str, rows: Sequence[Attempt]) -> None:
         storage.put(folder / COMPACT / f"part-{new_attempt_id()}.parquet", stored(to_table(rows), rows[0].study))
     except OSError as error:
         raise UserError(f"{folder}: the rows cannot be written: {storage.reason(error)}.") from error
+
+
+def write_selection(results: str, study: str, select: Mapping[str, Any]) -> None:
+    """Keeps what an imported study ranks by, unless the study has a plan of its own.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    file = _folder(results, study) / STUDY_JSON
+    if not select or file.exists():
+        return
+    try:
+        storage.put(file, seal_json({"study": study, "select": dict(select)}))
+    except OSError as error:
+        raise UserError(f"{file} cannot be written: {storage.reason(error)}.") from error
 
 
 def _folder(results: str, study: str) -> Path:

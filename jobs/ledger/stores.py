@@ -38,10 +38,11 @@ def read(kind: str, path: Path) -> list[StoredRun]:
 
 
 def _wandb(path: Path) -> list[StoredRun]:
-    found: dict[str, StoredRun] = {}
+    found: dict[tuple[str, str], StoredRun] = {}
     for file in _files(path, "run-*.wandb"):
         said = wandb_file.read(file)
-        run = found.setdefault(said.run or file.stem, StoredRun(said.run or file.stem))
+        key = said.run or file.stem
+        run = found.setdefault((said.project, key), StoredRun(key, study=said.project))
         run.name, run.params = said.name or run.name, run.params | flat(said.config)
         began = said.started or run.started
         run.started = min(one for one in (run.started, began) if one is not None) if began else None
@@ -68,6 +69,9 @@ def _mlflow(path: Path) -> list[StoredRun]:
         status = said.get("status", "")
         run = StoredRun(said.get("run_id") or said["run_uuid"], said.get("run_name", ""))
         run.status = _MLFLOW_STATES.get(status, status)
+        experiment = file.parent.parent / "meta.yaml"
+        if path in experiment.parents and _is_own(experiment):
+            run.study = _plain_yaml(_text(experiment)).get("name", "")
         began, ended = (_number(said.get(one, "")) for one in ("start_time", "end_time"))
         run.started = None if began is None else began / 1000
         run.seconds = None if began is None or ended is None else (ended - began) / 1000
@@ -92,6 +96,8 @@ def _ray(path: Path) -> list[StoredRun]:
     for file in _files(path, "params.json"):
         folder = file.parent
         run = StoredRun(folder.name, params=flat(_json(_text(file)) or {}))
+        if path in folder.parents:
+            run.study = folder.parent.relative_to(path).as_posix() if folder.parent != path else path.resolve().name
         last: dict[str, Any] = {}
         for last in _reports(folder):
             step, since = last.get("training_iteration"), last.get("time_total_s") or 0.0

@@ -32,7 +32,7 @@ class Written:
     """What a file says of its run.
 
     Attributes:
-        run: its id, and what people see; empty if the file ends before it says so.
+        run: its id, what people see, and its project; empty if the file ends before it says so.
         started: seconds since 1970; 0 if it does not say.
         exit_code: None if it did not end.
         config: parameters by name.
@@ -42,6 +42,7 @@ class Written:
 
     run: str = ""
     name: str = ""
+    project: str = ""
     started: float = 0.0
     exit_code: int | None = None
     config: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -89,7 +90,7 @@ def _take(found: Written, number: int, content: Any) -> None:
 
 
 def _take_run(found: Written, said: dict[int, Any]) -> None:
-    found.run, found.name = (said.get(one, b"").decode(errors="replace") for one in (1, 8))
+    found.run, found.name, found.project = (said.get(one, b"").decode(errors="replace") for one in (1, 8, 3))
     found.config |= _items(said.get(4, b""))
     if start := said.get(17, b""):
         found.started = _one(start, 1) + _one(start, 2) / 1e9

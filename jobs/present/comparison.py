@@ -88,13 +88,15 @@ def leaderboard_blocks(
     shared = shared_board(boards)
     shared_notes, own_notes = notes(boards)
     blocks: list[str] = []
-    if settings := verbose and settings_text(replace(shared, constant=chosen_settings(shared.constant, shared))):
+    if settings := verbose and settings_text(
+        replace(shared, constant=chosen_settings(shared.constant, shared)), labels
+    ):
         blocks.append(f"The same in all: {settings}".replace("all: in all", "all"))
     for name, board in boards:
         own = {
             key: value for key, value in board.constant.items() if key not in {*shared.constant, *_in_name(name, board)}
         }
-        settings = settings_text(replace(board, constant=chosen_settings(own, board)))
+        settings = settings_text(replace(board, constant=chosen_settings(own, board)), labels)
         blocks += [
             f"Data set {(labels or USUAL).data_set(name)}{settings and f': {settings}'}",
             board_table(board, width, labels) if fmt == "table" else board_sheet(board, fmt, labels).render(fmt),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from core.config.schema import nearest
@@ -126,11 +126,12 @@ def one_trial(start: str, keys: Collection[str], without: str) -> str:
     return found[0]
 
 
-def check_one_choice(trial: str | None, *others: bool) -> None:
-    """Checks that a trial is chosen in one way: by its key, or by one of `--best` and `--best-label-free`.
+def check_one_choice(given: Mapping[str, str | bool | None]) -> None:
+    """Checks that a trial is chosen in one way, of all the options of the command that choose one, with their values.
 
     Raises:
         UserError: It is in several.
     """
-    if (trial is not None) + sum(others) > 1:
-        raise UserError("--trial, --best and --best-label-free each name a trial: give one of them")
+    if sum(one not in {None, False} for one in given.values()) > 1:
+        *first, last = given
+        raise UserError(f"{', '.join(first)} and {last} each name a trial: give one of them")

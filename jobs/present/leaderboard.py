@@ -1,5 +1,7 @@
 """A leaderboard as tables and sentences."""
 
+import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,14 +49,19 @@ def board_text(
     board: Leaderboard, width: int | None, labels: ShownNames | None = None, *, verbose: bool = False
 ) -> str:
     """The leaderboard for a terminal: the table and notes, and if `verbose` above them the constant parameters."""
-    return (header(board, width) if verbose else "") + board_table(board, width, labels) + footer(board, width)
+    return (header(board, width, labels) if verbose else "") + board_table(board, width, labels) + footer(board, width)
 
 
 def board_table(board: Leaderboard, width: int | None, labels: ShownNames | None = None) -> str:
-    """The table for a terminal; parameters that do not fit beside the scores stand below them, by rank."""
-    beside = _human_sheet(board, labels)
-    if width is None or tables.fits(beside.columns, beside.rows, width):
-        return beside.render("table", width)
+    """The table for a terminal; parameters that do not fit beside the scores stand below them, by rank.
+
+    The columns are those that there is room for under the keys that one types, whatever the names are.
+    """
+    by_key = _human_sheet(board)
+    beside = _human_sheet(board, labels) if labels else by_key
+    room = None if width is None else tables.room_for(by_key.columns, by_key.rows, width)
+    if width is None or room is not None:
+        return _only(beside, room).render("table", width)
     below = [f"#{entry.rank} {params_text(board, entry)}" for entry in board.entries[:_BELOW]]
     below += [_infeasible_text(board, entry) for entry in board.infeasible[:_BELOW]]
     lines = [line for one in below for line in _wrapped(one.split(), width)]
@@ -71,9 +78,9 @@ def _infeasible_text(board: Leaderboard, entry: Entry) -> str:
     return f"INFEASIBLE {params_text(board, entry)}: {metric_name(board.metric)} {entry.score.text}; {why}"
 
 
-def header(board: Leaderboard, width: int | None) -> str:
+def header(board: Leaderboard, width: int | None, labels: ShownNames | None = None) -> str:
     """The constant parameters that are not as by default, in lines of at most `width` characters."""
-    words = settings_text(replace(board, constant=chosen_settings(board.constant, board))).split()
+    words = settings_text(replace(board, constant=chosen_settings(board.constant, board)), labels).split()
     return "".join(f"{line}\n" for line in _wrapped(["the same in all:", *words], width)) + "\n" if words else ""
 
 
@@ -84,7 +91,7 @@ def chosen_settings(constant: Mapping[str, Any], board: Leaderboard) -> dict[str
     return {key: one for key, one in constant.items() if key in always or key not in usual or one != usual[key]}
 
 
-def settings_text(board: Leaderboard) -> str:
+def settings_text(board: Leaderboard, labels: ShownNames | None = None) -> str:
     """The constant parameters by their whole keys, as `mode=max` alone tells nothing: `epochs=60 method.name=cc`.
 
     Those that only some of the methods have come last. Those that do nothing are left out: the usual decimal point, and
@@ -95,7 +102,8 @@ def settings_text(board: Leaderboard) -> str:
         del found["data.decimal"]
     if "early_stopping.metric" not in {*found, *board.entries[0].params}:
         found = {key: value for key, value in found.items() if not key.startswith("early_stopping.")}
-    words = {name: f"{name}={tables.cell_text(value)}" for name, value in found.items()}
+    value = labels.value if labels else lambda _, value: value
+    words = {name: f"{name}={tables.cell_text(value(name, one))}" for name, one in found.items()}
     in_all = " ".join(word for name, word in words.items() if name not in board.of_some)
     of_some = " ".join(word for name, word in words.items() if name in board.of_some)
     return f"{in_all}; in all that have it: {of_some}".removeprefix("; ") if of_some else in_all
@@ -368,6 +376,12 @@ def _numbers(name: str, scores: Sequence[Score | None]) -> list[tuple[Column, li
     ]
 
 
+def _only(sheet: Sheet, places: Sequence[int] | None) -> Sheet:
+    """Some columns of a sheet, or all; without what is bold, which no terminal shows."""
+    kept = range(len(sheet.columns)) if places is None else places
+    return Sheet([sheet.columns[i] for i in kept], [[row[i] for i in kept] for row in sheet.rows])
+
+
 def _sheet(parts: Sequence[tuple[Column, list[Any]]], bold: tuple[int, ...] = ()) -> Sheet:
     rows = [list(row) for row in zip(*(values for _, values in parts), strict=True)]
     return Sheet([column for column, _ in parts], rows, bold)
@@ -383,10 +397,4 @@ def _cell(value: Any) -> Any:
 
 
 def _wrapped(words: Sequence[str], width: int | None) -> list[str]:
-    lines: list[str] = []
-    for word in words:
-        if lines and (width is None or len(lines[-1]) + 1 + len(word) <= width):
-            lines[-1] += f" {word}"
-        else:
-            lines.append(word)
-    return lines
+    return textwrap.wrap(" ".join(words), width or sys.maxsize, break_long_words=False, break_on_hyphens=False)

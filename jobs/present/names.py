@@ -1,8 +1,8 @@
 """Names for readers: metrics in their usual spelling, parameters by their usual signs, and a person's own names.
 
-Tables at the terminal, CSV and JSON keep the keys that a person types (`nmi`, `learning_rate`). Tables for papers,
-charts and pages take the names from here: `NMI`, `τ_I`. They are plain text; `jobs.present.tables.tex` makes the signs
-of mathematics of them for LaTeX, so that there is one table for all.
+CSV, JSON and, without a person's own names, tables at the terminal keep the keys that a person types (`nmi`,
+`learning_rate`). Tables for papers, charts and pages take the names from here: `NMI`, `τ_I`. They are plain text;
+`jobs.present.tables.tex` makes the signs of mathematics of them for LaTeX, so that there is one table for all.
 """
 
 from __future__ import annotations

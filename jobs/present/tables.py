@@ -97,11 +97,9 @@ def render(
     return _TEXTS[fmt](described, cells, bold)
 
 
-def fits(columns: Sequence[Column], rows: Sequence[Sequence[Any]], width: int) -> bool:
-    """Whether a terminal of this width has room for the table without folding texts or showing it in parts."""
-    cells = [[cell_text(value) for value in row] for row in rows]
-    heads = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
-    return _kept(heads, _widths(heads, cells), width) is not None
+def room_for(columns: Sequence[Column], rows: Sequence[Sequence[Any]], width: int) -> list[int] | None:
+    """The columns that there is room for without folding texts or showing parts; None for no such columns."""
+    return _roomy(columns, [[cell_text(value) for value in row] for row in rows], width)[1]
 
 
 def numbers(values: Sequence[Any]) -> list[Any]:
@@ -141,14 +139,17 @@ def _fitting(columns: Sequence[Column], cells: Cells, width: int | None) -> list
     """The table, as narrow as it must be: see `render`. It is in several parts if nothing else is enough."""
     if width is None:
         return [(list(columns), cells)]
-    keep = _kept(columns, _widths(columns, cells), width)
+    columns, keep = _roomy(columns, cells, width)
     if keep is None:
-        columns = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
-        keep = _kept(columns, _widths(columns, cells), width)
-    if keep is None:
-        columns, cells = _chosen(columns, cells, [i for i, column in enumerate(columns) if not column.drop])
-        return _parted(columns, cells, width)
+        return _parted(*_chosen(columns, cells, [i for i, column in enumerate(columns) if not column.drop]), width)
     return [_chosen(columns, cells, keep)]
+
+
+def _roomy(columns: Sequence[Column], cells: Cells, width: int) -> tuple[Sequence[Column], list[int] | None]:
+    if keep := _kept(columns, _widths(columns, cells), width):
+        return columns, keep
+    folded = [_folded(column, [row[i] for row in cells]) for i, column in enumerate(columns)]
+    return folded, _kept(folded, _widths(folded, cells), width)
 
 
 def _parted(columns: list[Column], cells: Cells, width: int) -> list[tuple[list[Column], Cells]]:

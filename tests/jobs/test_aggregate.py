@@ -276,7 +276,8 @@ def test_rows_in_another_order_keep_their_ranks(five, words, ranks):
     assert [one["rank"] for one in told] == ranks
     done = invoke(five, *words, "--format", "csv")
     assert [int(one["rank"]) for one in csv.DictReader(io.StringIO(done.stdout))] == ranks
-    cut = f"{len(ranks)} of 5 configurations, the first by "
+    by = words[1] if "--sort" in words else "rank"
+    cut = f"{len(ranks)} of 5 configurations, the first by {by}: --top"
     assert (cut in done.stderr) == (len(ranks) < 5)
     shown = invoke(five, *words).stdout
     assert [int(line[0]) for line in shown.splitlines()[2 : 2 + len(ranks)]] == ranks
@@ -299,6 +300,22 @@ def test_names_for_readers_stand_in_tables_for_people_alone(results, tmp_path):
     exact = invoke(results, "--labels", tmp_path / "l.yaml", "--format", "csv").stdout
     assert exact == invoke(results, "--format", "csv").stdout
     assert r"\# & learning rate & NMI & n & ACC" in invoke(results, "--format", "latex").stdout
+
+
+def test_names_for_readers_leave_the_columns_as_they_are(tmp_path, monkeypatch):
+    for rate in (1e-3, 2e-3):
+        fill(tmp_path, rates=(rate,), params={"optimiser.learning_rate": rate, "method.name": "cc"})
+    file = tmp_path / "l.yaml"
+    file.write_text("metrics: {nmi: M}\nparameters: {learning_rate: η}\nmethods: {cc: 'CC [1]'}\n", encoding="utf-8")
+    seen = set()
+    for width in range(40, 120, 3):
+        monkeypatch.setattr("jobs.commands.aggregate.width", lambda width=width: width)
+        tables = [invoke(tmp_path, *words).stdout for words in ((), ("--labels", file))]
+        counts = [len(next(line for line in table.splitlines() if line.startswith("─")).split()) for table in tables]
+        assert counts[0] == counts[1]
+        seen.add(counts[0])
+    assert len(seen) > 2
+    assert "method.name=CC [1]" in invoke(tmp_path, "-v", "--labels", file).stdout
 
 
 def test_how_many_clusters_auto_found_is_shown(tmp_path):

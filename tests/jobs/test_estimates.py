@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import integrate, stats
 
-from jobs.analysis.estimates import collapsed, score, shrunk
+from jobs.analysis.estimates import Picked, collapsed, score, shrunk
 from jobs.analysis.intervals import half_width, plus_minus
 from tests.rates import SIGMAS, highest, lowest
 
@@ -282,3 +282,12 @@ def test_collapsed_seeds_are_found():
     values = rng.normal(0.9, 0.01, (36, 5)) - 0.1 * gone
     told = np.array(collapsed([dict(enumerate(row)) for row in values.tolist()], maximise=True))
     assert (told == gone.sum(1)).mean() >= 0.9
+
+
+def test_a_correction_that_changes_no_shown_digit_is_not_told():
+    found = Picked(0.5461, 0.34, 0.752, 4, seen=0.5459)
+    assert found.is_unchanged
+    assert not found.sentence
+    assert "corrected, with the noise of all, it is 0.546" in Picked(0.5461, 0.34, 0.752, 4, seen=0.551).sentence
+    cells = [{0: 0.9, 1: 0.8}, {0: 0.1, 1: 0.12}]
+    assert shrunk(cells, maximise=True).seen == pytest.approx(0.85)

@@ -103,3 +103,10 @@ def test_a_trial_that_is_not_known_whole_is_refused(tmp_path, command, source, p
     (tmp_path / "study=s" / "study.json").write_text(json.dumps(plan))
     code, _, err = command("export", tmp_path, "--trial", "t")
     assert (code, said in err) == (2, True), err
+
+
+def test_mistakes_name_the_options_that_there_are(finished, command):
+    code, _, err = command("export", finished / "results", "--trial", "zzz")
+    assert (code, "There is no trial 'zzz' in s: conclus aggregate --attempts lists them." in err) == (2, True)
+    code, _, err = command("export", finished / "results", "--best", "--trial", "zzz")
+    assert (code, "--trial and --best each name a trial: give one of them" in err) == (2, True)

@@ -119,3 +119,22 @@ def test_a_folder_for_notes_that_is_a_link_is_not_followed(results, command, tmp
     assert (code, "is a link" in err) == (2, True)
     assert not list((tmp_path / "elsewhere").iterdir())
     assert "is a link: it is not read." in command("note", results)[2]
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        (["reslts"], "There is no folder 'reslts'; did you mean 'results'?"),
+        (["reslts", "--tag", "good"], "did you mean 'results'?"),
+        (["./other"], "There is no folder './other'."),
+    ],
+)
+def test_a_mistyped_folder_is_no_note(results, command, monkeypatch, words, hint):
+    monkeypatch.chdir(results.parent)
+    code, _, err = command("note", *words)
+    assert code == 2
+    assert hint in err
+    assert f"conclus note results {words[0]}" in err
+    assert "No notes" in command("note", results)[1]
+    for text in ("rerun", "see logs/a for why", "good result"):
+        assert command("note", text)[0] == 0
