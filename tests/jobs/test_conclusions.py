@@ -230,7 +230,7 @@ def test_the_report_is_written(stored):
 
 
 def test_progress_outside_of_a_notebook_is_that_of_the_command(trained):
-    assert (trained / "shown.txt").read_text().splitlines()[-1].startswith("4/4 done · 0 running")
+    assert (trained / "shown.txt").read_text().splitlines()[-1].startswith("4/4 done · best nmi ")
 
 
 def test_the_next_study_is_that_of_the_command(trained, command, monkeypatch):
@@ -324,3 +324,11 @@ def test_the_examples_are_true(module, stored):
 
 def test_arrow_is_what_frames_are_made_of(stored):
     assert isinstance(stored.leaderboard().table(frame="arrow"), pa.Table)
+
+
+@pytest.mark.parametrize("path", ["q.yaml", Path("q.yaml")])
+def test_a_path_in_the_place_of_a_study_is_told_of(path):
+    with pytest.raises(UserError, match=r"'q\.yaml' is a path: use conclus\.load_study"):
+        conclus.study(path)
+    with pytest.raises(UserError, match=r"conclus\.run takes a study: .* conclus\.load_study"):
+        conclus.run(path)
