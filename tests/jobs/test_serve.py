@@ -246,6 +246,29 @@ def test_names_and_reasons_of_strangers_are_text(store, serving, chrome):
     assert chrome.console == []
 
 
+def test_a_phone_shows_scores_reasons_and_the_whole_chart(store, serving, chrome):
+    for number in range(3):
+        history = [(epoch, float(epoch), "nmi", 0.2 + number / 10 + epoch / 100) for epoch in (5, 10, 12)]
+        attempt(store, number, "ok", history=history, reason="BELOW_INPUT@12: nmi 0.3 against 0.9 of k-means" * 2)
+    attempt(store, 3, "running", history=history)
+    chrome.call("Emulation.setDeviceMetricsOverride", width=390, height=1600, deviceScaleFactor=1, mobile=True)
+    server = serving(store)
+    chrome.open(server.address)
+    assert re.fullmatch(
+        r"It is being made, for \d+ s so far\.",
+        chrome.wait("(/being made/.exec(document.getElementById('age')?.textContent) ?? {}).input"),
+    )
+    chrome.wait("!!document.querySelector('.band')")
+    texts = chrome.run("[...document.querySelectorAll('svg text')].map((one) => one.textContent)")
+    assert texts == ["0.3", "0.4", "0.5", "epoch 5", "12"]
+    assert chrome.run("document.querySelectorAll('td.reason').length") == 3
+    ends = "[...document.querySelectorAll('td, svg, button')].map((one) => one.getBoundingClientRect().right)"
+    assert max(chrome.run(ends)) <= 390
+    assert chrome.run("document.documentElement.scrollWidth") <= 390
+    chrome.wait("document.getElementById('age').textContent === 'It is made anew as trials end.'")
+    assert chrome.console == []
+
+
 def test_it_follows_rows_as_the_reader_reads_them_all(store):
     draw, folder = random.Random(0), store / "study=s"
     (folder / "trials").mkdir()
