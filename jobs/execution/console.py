@@ -170,7 +170,8 @@ def execute(ready: Ready, stop: Stop, *, progress: Progress | None, also: Listen
 
     for line in ready.told if progress else ():
         remark([line])
-    with progress.standing() if progress else contextlib.nullcontext(), _stopped_by_signals(stop, is_quiet=progress is None):
+    shown = progress.standing() if progress else contextlib.nullcontext()
+    with shown, _stopped_by_signals(stop, is_quiet=progress is None):
         return running.execute(ready, on_event=hear, stop=stop)
 
 
@@ -202,7 +203,8 @@ def _tell_kept(plan: Plan, results: str) -> None:
         shown = bare(results) if "://" in results and has_credentials(results) else results
         which = ["--trial", "KEY"] if several else []
         typed = shlex.join(["conclus", "assign", shown, *there[1:], *which, "--out", "clusters.csv"])
-        remark([f"clusters are kept of {counted(count, 'trial')} ({amount(size / 1e6)} MB); those of {chosen}: {typed}"])
+        kept = f"clusters are kept of {counted(count, 'trial')} ({amount(size / 1e6)} MB)"
+        remark([f"{kept}; those of {chosen}: {typed}"])
     count, size = states.size(folder)
     if count:
         remark([f"states are kept of {counted(count, 'trial')} ({amount(size / 1e6)} MB), to go on with more epochs"])

@@ -7,8 +7,9 @@ import importlib.util
 import signal
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cluster import memory
 from cluster.executor import LEFT, ClusterError, Event, Stop
@@ -123,8 +124,8 @@ def run(
             same results.
         ClusterError: the machines do not have what the study asks for.
     """
-    if not isinstance(study, Study):
-        raise UserError(f"conclus.run takes a study: make it by conclus.load_study or conclus.study, not {study!r:.80}")
+    if isinstance(study, str | Path | Mapping):
+        raise UserError("conclus.run takes a study: conclus.load_study makes it of a path, conclus.study of a mapping")
     trust.recall()
     trust.name(trust.own(plug_ins.every_file(study)))
     with preparing(quiet=not progress):
@@ -194,7 +195,8 @@ def ready(
     plan, study = checked.plan, checked.plan.study
     if address is None:
         workers = worker_count(study, [this_machine_for(study)], workers)
-    return Ready(plan, todo, results, workers, address, keep_going, only, (*checked.lines, *goes_on, *(f"warning: {one}" for one in unheard(study))))
+    told = (*checked.lines, *goes_on, *(f"warning: {one}" for one in unheard(study)))
+    return Ready(plan, todo, results, workers, address, keep_going, only, told)
 
 
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:

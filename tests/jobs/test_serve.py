@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -249,7 +250,8 @@ def test_names_and_reasons_of_strangers_are_text(store, serving, chrome):
 def test_a_phone_shows_scores_reasons_and_the_whole_chart(store, serving, chrome):
     for number in range(3):
         history = [(epoch, float(epoch), "nmi", 0.2 + number / 10 + epoch / 100) for epoch in (5, 10, 12)]
-        attempt(store, number, "ok", history=history, reason="BELOW_INPUT@12: nmi 0.3 against 0.9 of k-means" * 2)
+        reason = "BELOW_INPUT@12: nmi 0.3 against 0.9 of k-means" * 2
+        attempt(store, number, "ok", history=history, started=datetime(2026, 1, 1, tzinfo=UTC), reason=reason)
     attempt(store, 3, "running", history=history)
     chrome.call("Emulation.setDeviceMetricsOverride", width=390, height=1600, deviceScaleFactor=1, mobile=True)
     server = serving(store)
