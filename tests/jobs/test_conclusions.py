@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import doctest
+import inspect
 import io
 import json
 import re
@@ -26,6 +27,7 @@ from jobs.present.tables import Column
 from jobs.study import study as studies
 from tests.jobs.report.conftest import Store
 
+NAMES = {"leaderboard": "aggregate"}
 STUDY = {
     "study": "s",
     "trial": {
@@ -330,5 +332,13 @@ def test_arrow_is_what_frames_are_made_of(stored):
 def test_a_path_in_the_place_of_a_study_is_told_of(path):
     with pytest.raises(UserError, match=r"'q\.yaml' is a path: use conclus\.load_study"):
         conclus.study(path)
-    with pytest.raises(UserError, match=r"conclus\.run takes a study: .* conclus\.load_study"):
+    with pytest.raises(UserError, match=r"conclus\.run takes a study: conclus\.load_study"):
         conclus.run(path)
+
+
+@pytest.mark.parametrize("question", ["leaderboard", "effect", "importance", "interaction", "next", "report"])
+def test_what_ranks_has_the_name_of_the_command_line(question):
+    options = {one.opts[0] for one in conclus.cli.get_command(None, NAMES.get(question, question)).params}
+    taken = {*inspect.signature(getattr(results.Results, question)).parameters} & {"metric", "on", "mode", "margin"}
+    assert "on" in taken
+    assert {f"--{name}" for name in taken} <= options
