@@ -98,7 +98,7 @@ class Behind:
                 self._attempts.add(attempt)
                 thin = [points[place] for place in _evenly(len(points))]
                 self._epochs.append(np.array([epoch for epoch, _ in thin], np.int32))
-                self._values.append(np.array([value for _, value in thin], np.float32))
+                self._values.append(np.array([value for _, value in thin]))
 
 
 def running(folder: Place, trial_key: str, attempt_id: str, metric: str) -> Course:

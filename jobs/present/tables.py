@@ -89,7 +89,7 @@ def render(
     if fmt == "json":
         return _json(described, rows)
     described = [replace(column, name=one_line(column.name)) for column in described]
-    if fmt not in FORMATS:
+    if fmt not in {"table", *_TEXTS}:
         raise UserError(f"There is no format {fmt!r}: write one of {', '.join(FORMATS)}.")
     cells = [[cell_text(value) for value in row] for row in rows]
     if fmt == "table":

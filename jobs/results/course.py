@@ -97,15 +97,17 @@ def read(folder: Place, trial_key: str, attempt_id: str) -> NotedCourse | None:
         about, *rest = [json.loads(line) for line in lines]
         if written is None:
             return None
-        done = tuple(map(_epoch, rest))
-        return NotedCourse(str(about["metric"]), int(about["epochs"]), done, written)
+        done, epochs = tuple(map(_epoch, rest)), about["epochs"]
+        if type(epochs) is not int or any(one.epoch > epochs for one in done):
+            return None
+        return NotedCourse(str(about["metric"]), epochs, done, written)
     except FileNotFoundError:
         return None
     except StorageError:
         if isinstance(place, Path):
             return None
         raise
-    except (ValueError, TypeError, KeyError, RecursionError):  # Of a stranger, or torn.
+    except (ArithmeticError, ValueError, TypeError, KeyError, RecursionError):  # Of a stranger, or torn.
         return None
 
 

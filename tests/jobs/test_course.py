@@ -129,3 +129,22 @@ def test_a_folder_that_leads_elsewhere_gets_nothing_and_the_trial_goes_on(result
     with course.kept(payload(results), "nmi", "A") as add:
         add(told(1))
         assert list(elsewhere.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ['{"metric": "nmi", "epochs": 3}', f"[1, 1, 1{'0' * 400}, 0.5]"],
+        ['{"metric": "nmi", "epochs": Infinity}', "[1, 1.0, 0.5, 0.5]"],
+        ['{"metric": "nmi", "epochs": 3}', "[99999999999, 1.0, 0.5, 0.5]"],
+    ],
+    ids=["a number without end", "epochs without end", "an epoch after the last"],
+)
+def test_a_file_that_conclus_did_not_write_is_none(results, lines):
+    attempt = row(results)
+    folder = results / "study=s" / "_progress"
+    folder.mkdir()
+    (folder / f"t0.{attempt.attempt_id}.jsonl").write_text("\n".join([*lines, ""]))
+    assert course.read(results / "study=s", "t0", attempt.attempt_id) is None
+    (one,) = standing(results / "study=s").begun
+    assert (one.state, one.epoch) == ("silent", 0)
