@@ -95,6 +95,7 @@ def _stages(
     from jobs.planning import plan as planning
     from jobs.planning.known import known
     from jobs.present.bar import preparing
+    from jobs.present.notices import unheard
 
     decided, told = True, set[str]()
     for place, stage in enumerate(course.stages):
@@ -104,7 +105,7 @@ def _stages(
         stored, warnings = plan.statuses(results)
         if look is not None:
             look(plan, course.gates(place), told)
-        for warning in warnings:
+        for warning in (*warnings, *unheard(read)):
             remark([f"warning: {warning}"])
         if read.budget.over and _left(plan, stored):
             remark([f"warning: {read.budget.over}"])

@@ -12,7 +12,7 @@ from jobs.conclusions.shown import Shown
 from jobs.present import inputs
 from jobs.present.effect import paragraphs
 from jobs.present.leaderboard import Sheet
-from jobs.present.tables import Column, duration
+from jobs.present.tables import Column, amount, duration
 from jobs.results.storage import Remote
 
 if TYPE_CHECKING:
@@ -97,4 +97,4 @@ def _cost(proposal: Proposal, seconds: float) -> str:
     text = f"{counted(proposal.trials, 'trial')}, {proposal.missing} of them to run"
     if not seconds >= 0:  # NaN: imported rows do not know
         return f"{text}."
-    return f"{text}: about {duration(proposal.missing * seconds)} on one worker ({seconds:.3g} s a trial so far)."
+    return f"{text}: about {duration(proposal.missing * seconds)} on one worker ({amount(seconds)} s a trial so far)."

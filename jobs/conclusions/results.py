@@ -78,13 +78,13 @@ class Results:
         loaded = inputs.rows(self.paths, where=self.where, studies=self.studies, history=history)
         return framed(loaded.table, frame)
 
-    def leaderboard(self, metric: str | None = None, mode: str | None = None) -> Drawn[Ranking]:
+    def leaderboard(self, on: str | None = None, mode: str | None = None) -> Drawn[Ranking]:
         """The configurations by their mean over seeds, as `conclus aggregate` ranks them.
 
         Its tables are `leaderboard` and, over several data sets or metrics, `methods`.
 
         Args:
-            metric: What ranks, as `nmi` or `consensus`; after commas others to compare methods by. By default the
+            on: What ranks, as `nmi` or `consensus`; after commas others to compare methods by. By default the
                 study's own.
             mode: `max` or `min`; by default what is better of the metric.
 
@@ -101,16 +101,16 @@ class Results:
         """
         from jobs.conclusions import ranking
 
-        return ranking.shown(ranking.ranked(self.paths, self.where, self.studies, (metric, mode)))
+        return ranking.shown(ranking.ranked(self.paths, self.where, self.studies, (on, mode)))
 
-    def effect(self, parameter: str, metric: str | None = None, mode: str | None = None) -> Drawn[Effect]:
+    def effect(self, parameter: str, on: str | None = None, mode: str | None = None) -> Drawn[Effect]:
         """The effect of one parameter, from trials that are equal in everything else, as `conclus effect` shows it.
 
         Its tables are `differences`, `values` and `slices`.
 
         Args:
             parameter: Its name, such as `learning_rate`, or its dotted key.
-            metric: The score; by default the study's own.
+            on: The score; by default the study's own.
             mode: `max` or `min`; by default what is better of the metric.
 
         Raises:
@@ -130,7 +130,7 @@ class Results:
         from jobs.analysis.trials import param_key
         from jobs.present.effect import TABLES, effect_text, machine_sheet
 
-        trials, better = inputs.finished_trials(self.paths, self.studies, self.where, (metric, mode))
+        trials, better = inputs.finished_trials(self.paths, self.studies, self.where, (on, mode))
         found = effect(trials, param_key(parameter, trials), better)
 
         def words(fmt: str, width: int | None) -> str:
@@ -147,11 +147,11 @@ class Results:
         charts = {kind: lambda kind=kind: draw(kind) for kind in ("values", "differences")}
         return Drawn(found, words, sheets, charts)
 
-    def importance(self, metric: str | None = None) -> Drawn[Importance]:
+    def importance(self, on: str | None = None) -> Drawn[Importance]:
         """Which parameters matter, and how much is luck, as `conclus importance` shows it; its table is `shares`.
 
         Args:
-            metric: The score; by default the study's own.
+            on: The score; by default the study's own.
 
         Raises:
             UserError: The trials are too few or cannot tell parameters apart.
@@ -165,7 +165,7 @@ class Results:
         from jobs.analysis.importance import importance
         from jobs.present.importance import importance_rows, importance_text
 
-        trials, _ = inputs.finished_trials(self.paths, self.studies, self.where, (metric, None))
+        trials, _ = inputs.finished_trials(self.paths, self.studies, self.where, (on, None))
         found = importance(trials)
 
         def words(fmt: str, width: int | None) -> str:
@@ -178,7 +178,7 @@ class Results:
 
         return Drawn(found, words, {"shares": lambda: of_sheet(importance_rows(found))}, {"shares": draw})
 
-    def interaction(self, first: str, second: str, metric: str | None = None) -> Drawn[Interaction]:
+    def interaction(self, first: str, second: str, on: str | None = None) -> Drawn[Interaction]:
         """Whether the effect of one parameter depends on another, as `conclus interaction` shows it.
 
         Its table is `cells`.
@@ -186,7 +186,7 @@ class Results:
         Args:
             first: The one parameter.
             second: The other.
-            metric: The score; by default the study's own.
+            on: The score; by default the study's own.
 
         Raises:
             UserError: There is no such parameter, or no trial with the metric.
@@ -195,7 +195,7 @@ class Results:
         from jobs.analysis.trials import param_key
         from jobs.present.importance import interaction_rows, interaction_text
 
-        trials, _ = inputs.finished_trials(self.paths, self.studies, self.where, (metric, None))
+        trials, _ = inputs.finished_trials(self.paths, self.studies, self.where, (on, None))
         found = interaction(trials, param_key(first, trials), param_key(second, trials))
 
         def words(fmt: str, width: int | None) -> str:
@@ -210,13 +210,13 @@ class Results:
 
         return Drawn(found, words, {"cells": lambda: of_sheet(interaction_rows(found))}, {"cells": draw})
 
-    def next(self, metric: str | None = None, mode: str | None = None, *, margin: float = 0.01) -> NextStudy:
+    def next(self, on: str | None = None, mode: str | None = None, *, margin: float = 0.01) -> NextStudy:
         """The next study that the results propose, as `conclus next` does; `.write("next.yaml")` writes it.
 
         Its table is `advice`.
 
         Args:
-            metric: The score; by default the study's own.
+            on: The score; by default the study's own.
             mode: `max` or `min`; by default what is better of the metric.
             margin: A difference of the metric too small to care about.
 
@@ -228,7 +228,7 @@ class Results:
 
         path = self._one_path()
         folder = one_study(path, self.studies)
-        return proposal.shown(*proposal.proposed(path, folder, self.where, (metric, mode), margin))
+        return proposal.shown(*proposal.proposed(path, folder, self.where, (on, mode), margin))
 
     def health(self) -> Shown[JudgedTrials]:
         """What is wrong with the trials, and which settings die of what, as `conclus health` shows it.
@@ -274,12 +274,12 @@ class Results:
         found = choose(one_study(self._one_path(), self.studies), trial=trial, label_free=label_free)
         return Clusters(found, found.clusters())
 
-    def report(self, out: str | Path = "report.html", metric: str | None = None, mode: str | None = None) -> Path:
+    def report(self, out: str | Path = "report.html", on: str | None = None, mode: str | None = None) -> Path:
         """Writes the page of `conclus report`, and returns its path; tables for papers are `conclus report --out …`.
 
         Args:
             out: The file, which ends in .html.
-            metric: What ranks; by default the study's own.
+            on: What ranks; by default the study's own.
             mode: `max` or `min`; by default what is better of the metric.
 
         Raises:
@@ -293,7 +293,7 @@ class Results:
         out = Path(out)
         if out.suffix != ".html":
             raise UserError(f"{str(out)!r} should end in .html; `conclus report` writes tables for papers.")
-        chosen = inputs.chosen_metric(self.paths, self.studies, metric, mode)
+        chosen = inputs.chosen_metric(self.paths, self.studies, on, mode)
         aims = inputs.chosen_aims(self.paths, self.studies)
         found = gather(self.paths, *chosen, aims=aims, where=self.where, studies=self.studies)
         warn([*found.notes, *found.skipped])

@@ -36,6 +36,7 @@ from jobs.present.bar import preparing
 from jobs.present.inputs import named
 from jobs.present.output import remark, width
 from jobs.present.status import hopeless
+from jobs.present.tables import amount
 from jobs.results.layout import study_folder
 from jobs.study import trust
 from jobs.study.sections import LATER
@@ -169,7 +170,8 @@ def execute(ready: Ready, stop: Stop, *, progress: Progress | None, also: Listen
 
     for line in ready.told if progress else ():
         remark([line])
-    with contextlib.closing(progress) if progress else contextlib.nullcontext(), _stopped_by_signals(stop):
+    shown = progress.standing() if progress else contextlib.nullcontext()
+    with shown, _stopped_by_signals(stop, is_quiet=progress is None):
         return running.execute(ready, on_event=hear, stop=stop)
 
 
@@ -201,10 +203,11 @@ def _tell_kept(plan: Plan, results: str) -> None:
         shown = bare(results) if "://" in results and has_credentials(results) else results
         which = ["--trial", "KEY"] if several else []
         typed = shlex.join(["conclus", "assign", shown, *there[1:], *which, "--out", "clusters.csv"])
-        remark([f"clusters are kept of {counted(count, 'trial')} ({size / 1e6:,.2g} MB); those of {chosen}: {typed}"])
+        kept = f"clusters are kept of {counted(count, 'trial')} ({amount(size / 1e6)} MB)"
+        remark([f"{kept}; those of {chosen}: {typed}"])
     count, size = states.size(folder)
     if count:
-        remark([f"states are kept of {counted(count, 'trial')} ({size / 1e6:,.2g} MB), to go on with more epochs"])
+        remark([f"states are kept of {counted(count, 'trial')} ({amount(size / 1e6)} MB), to go on with more epochs"])
 
 
 def _exit(summary: Summary, *, quiet: bool) -> None:
@@ -235,7 +238,7 @@ def _exit(summary: Summary, *, quiet: bool) -> None:
 
 
 @contextlib.contextmanager
-def _stopped_by_signals(stop: Stop) -> Generator[None]:
+def _stopped_by_signals(stop: Stop, *, is_quiet: bool) -> Generator[None]:
     """While trials run, the first Ctrl-C (or SIGTERM) asks them to stop and the second ends the process at once.
 
     Before and after, every Ctrl-C ends it at once: planning has nothing to save and may wait long for a slow disk.
@@ -248,7 +251,9 @@ def _stopped_by_signals(stop: Stop) -> Generator[None]:
                 return
             raise KeyboardInterrupt
         stop.request(signal=number, grace=_NOTICE_SECONDS if number == signal.SIGUSR1 else GRACE_SECONDS)
-        click.echo("\nstopping: running trials are being kept resumable; Ctrl-C again quits at once", err=True)
+        if is_quiet:  # No progress has removed the ^C of the terminal.
+            click.echo(err=True)
+        remark(["stopping: running trials are being kept resumable; Ctrl-C again quits at once"])
 
     kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:

@@ -19,6 +19,7 @@ from core.errors import counted
 from jobs.planning.forecast import MARGIN
 from jobs.planning.plan import PlannedTrial
 from jobs.planning.source import Next, Source, TrialList
+from jobs.present.tables import amount
 from jobs.results import provenance
 from jobs.study.plug_ins import tracker_files
 from jobs.study.sections import Budget, moment
@@ -105,7 +106,7 @@ class Orders:
             return "the budget is spent"
         most, used = self._budget.gpu_hours, self.cards.used()
         if most is not None and used >= most:
-            return f"the card-hours of the budget are used up: {used:.3g} of {most:g}"
+            return f"the card-hours of the budget are used up: {amount(used)} of {most:,g}"
         over = hours is not None and time.monotonic() - self._began >= hours * 3600
         return "the hours of the budget are over" if over else ""
 

@@ -64,6 +64,7 @@ class NotebookProgress(Progress):
 
     def close(self) -> None:
         """Draws a last time; nothing, if nothing has begun."""
+        self._is_over = True
         if self.handle is not None:
             self.draw(now=True)
 

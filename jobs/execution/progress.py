@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import textwrap
+import threading
 import time
 from collections import defaultdict
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import TextIO
@@ -20,6 +23,7 @@ from jobs.analysis.scores import bounds, within_trial
 from jobs.execution.stored import Before
 from jobs.planning.plan import Plan
 from jobs.present.bar import RunningRow, running_lines
+from jobs.present.output import fitted, remarks_by
 from jobs.present.tables import duration
 from jobs.present.visible import control, one_line
 from jobs.results.names import MEAN5
@@ -94,6 +98,8 @@ class Progress:
         self.live = self.out.isatty()
         self._lines = 1
         self._said = self._best = ""
+        self._has_drawn = self._is_over = False
+        self._lock = threading.RLock()  # Notices are sent by a thread of their own, and a signal may come meanwhile.
         self._counted, self._due = -1, 0.0
         self.values: dict[str, list[float]] = defaultdict(list, self.known.values)
         self.limited: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
@@ -158,10 +164,11 @@ class Progress:
 
     def say(self, text: str) -> None:
         """Prints a line that is not overwritten."""
-        self._clear()
-        self.out.write(one_line(text) + "\n")
-        self.out.flush()
-        self.drawn = 0.0
+        with self._lock:
+            self._clear()
+            self.out.write(fitted(one_line(text), self.out) + "\n")
+            self.out.flush()
+            self.drawn = 0.0
 
     def _clear(self) -> None:
         if self.live:
@@ -173,16 +180,17 @@ class Progress:
         moment = time.monotonic()
         if not now and moment - self.drawn < (LIVE_SECONDS if self.live else PLAIN_SECONDS):
             return
-        self.drawn = moment
-        if self.live:
-            lines = self.screen()
-            self._clear()
-            self.out.write("\n".join(lines))
-            self._lines = len(lines)
-        elif (told := "\n".join(_wrapped(self.parts(), _PLAIN_WIDTH))) != self._said:
-            self._said = told
-            self.out.write(f"{told}\n")
-        self.out.flush()
+        with self._lock:
+            self.drawn, self._has_drawn = moment, True
+            if self.live:
+                lines = self.screen()
+                self._clear()
+                self.out.write("\n".join(lines))
+                self._lines = len(lines)
+            elif (told := "\n".join(_wrapped(self.parts(), _PLAIN_WIDTH))) != self._said:
+                self._said = told
+                self.out.write(f"{told}\n")
+            self.out.flush()
 
     def screen(self) -> list[str]:
         """The lines for a terminal: the counts, and a table of the trials that run."""
@@ -197,9 +205,16 @@ class Progress:
         metric = within_trial(self.plan.study.select.metric) if self.plan else "value"
         return [*lines, *(line[: width - 1] for line in running_lines(trials, metric, width - 1, min(12, room)))]
 
+    @contextlib.contextmanager
+    def standing(self) -> Generator[None]:
+        """Within the with-block remarks are printed by `say`; at its end it is drawn a last time."""
+        with contextlib.closing(self), remarks_by(self.say):
+            yield
+
     def close(self) -> None:
-        """Draws a last time and ends the line; nothing, if nothing has begun."""
-        if not self.drawn:
+        """Draws a last time, what has come of the run, and ends the line; nothing, if nothing has begun."""
+        self._is_over = True
+        if not self._has_drawn:
             return
         self.running.clear()
         self.draw(now=True)
@@ -208,12 +223,13 @@ class Progress:
             self.out.flush()
 
     def parts(self) -> list[str]:
-        """The counts, the best, and the time left."""
-        parts = [f"{self.done_before + self.done}/{self.total} done", f"{len(self.running)} running"]
+        """The counts and the best, and until the run is over what runs, what it waits for, and the time left."""
+        parts = [f"{self.done_before + self.done}/{self.total} done"]
+        parts += [] if self._is_over else [f"{len(self.running)} running"]
         parts += [f"{self.failed} failed"] if self.failed else []
         parts += [f"{self.early} stopped early"] if self.early else []
-        parts += [f"waiting: {one_line(self.waiting)}"] if self.waiting else []
-        return parts + [text for text in (self.best(), self.remaining()) if text]
+        parts += [f"waiting: {one_line(self.waiting)}"] if self.waiting and not self._is_over else []
+        return parts + [text for text in (self.best(), "" if self._is_over else self.remaining()) if text]
 
     def best_values(self) -> list[float]:
         """The values of the study's best configuration so far that breaks no constraint; empty without one.

@@ -7,8 +7,9 @@ import importlib.util
 import signal
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from cluster import memory
 from cluster.executor import LEFT, ClusterError, Event, Stop
@@ -27,7 +28,7 @@ from jobs.planning.data_check import check_data
 from jobs.planning.known import known
 from jobs.planning.plan import Plan, PlannedTrial
 from jobs.present.bar import preparing
-from jobs.present.notices import Notices
+from jobs.present.notices import Notices, unheard
 from jobs.results import stops, storage
 from jobs.results.layout import QUEUE, existing, study_folder, trial_files
 from jobs.results.lock import exclusive
@@ -123,6 +124,8 @@ def run(
             same results.
         ClusterError: the machines do not have what the study asks for.
     """
+    if isinstance(study, str | Path | Mapping):
+        raise UserError("conclus.run takes a study: conclus.load_study makes it of a path, conclus.study of a mapping")
     trust.recall()
     trust.name(trust.own(plug_ins.every_file(study)))
     with preparing(quiet=not progress):
@@ -132,7 +135,8 @@ def run(
         return execute(ready, on_event=on_event or _ignore, stop=stop)
     from jobs.execution.notebook import progress_of
 
-    with contextlib.closing(progress_of(ready)) as shown:
+    shown = progress_of(ready)
+    with shown.standing():
 
         def hear(event: Event) -> None:
             shown.hear(event)
@@ -191,7 +195,8 @@ def ready(
     plan, study = checked.plan, checked.plan.study
     if address is None:
         workers = worker_count(study, [this_machine_for(study)], workers)
-    return Ready(plan, todo, results, workers, address, keep_going, only, (*checked.lines, *goes_on))
+    told = (*checked.lines, *goes_on, *(f"warning: {one}" for one in unheard(study)))
+    return Ready(plan, todo, results, workers, address, keep_going, only, told)
 
 
 def execute(ready: Ready, *, on_event: Listener, stop: Stop) -> Summary:

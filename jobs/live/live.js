@@ -1,12 +1,12 @@
 // Draws what the server tells: the studies, their running trials with their courses, and what ended last.
 "use strict";
 
-const WIDTH = 760, HEIGHT = 260, LEFT = 48, RIGHT = 12, TOP = 10, BOTTOM = 34;
+const WIDEST = 760, BESIDE = 42, HEIGHT = 260, LEFT = 48, RIGHT = 12, TOP = 10, BOTTOM = 34;
 const told = document.getElementById("told");
 const frame = document.querySelector("iframe");
 const again = document.getElementById("again");
 const said = new Map();
-let report = 0, looked = false;
+let report = 0, making = null, looked = false;
 
 function make(name, about = {}, ...inside) {
   const one = document.createElement(name);
@@ -52,6 +52,8 @@ function stopButton(name, study, trial) {
 function table(label, heads, rows) {
   const head = make("thead", {}, make("tr", {}, ...heads.map((one) => make("th", { scope: "col" }, one))));
   const body = make("tbody", {}, ...rows);
+  // Where a row has no room on a line, each cell shows its head.
+  rows.forEach((row) => [...row.cells].forEach((one, i) => { one.dataset.head = heads[i]; }));
   return make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, make("table", {}, head, body));
 }
 
@@ -79,26 +81,39 @@ function follow(study, key, on) {
   });
 }
 
+// Round numbers between two, about four, as text.
+function ticks(low, high) {
+  const rough = (high - low) / 4 || 1, power = 10 ** Math.floor(Math.log10(rough));
+  const step = power * [1, 2, 5, 10].find((one) => one * power >= rough);
+  const digits = Math.max(0, -Math.floor(Math.log10(step)));
+  const places = Array.from({ length: 6 }, (_, i) => (Math.ceil(low / step - 1e-9) + i) * step).filter((one) => one <= high + step * 1e-9);
+  const write = (value) => (digits > 4 ? value.toExponential(2) : value.toFixed(digits));
+  return low === high ? [[low, low.toPrecision(3)]] : places.map((one) => [one, write(one)]);
+}
+
 function chart(study) {
   const courses = study.trials.filter((one) => one.course.length);
   if (!courses.length && !study.band) return null;
   const band = study.band ?? { epochs: [], low: [], middle: [], high: [] };
   const points = courses.flatMap((one) => one.course);
   const ys = [...points.map(([, value]) => value), ...band.low, ...band.high];
-  const last = Math.max(2, ...courses.map((one) => one.epochs || 0), ...band.epochs, ...points.map(([epoch]) => epoch));
+  const width = Math.min(WIDEST, document.getElementById("studies").clientWidth - BESIDE);
+  const first = Math.min(...band.epochs, ...points.map(([epoch]) => epoch));
+  const last = Math.max(first + 1, ...courses.map((one) => one.epochs || 0), ...band.epochs, ...points.map(([epoch]) => epoch));
   const low = Math.min(...ys), high = Math.max(...ys), span = high - low || 1;
-  const x = (epoch) => LEFT + (epoch - 1) / (last - 1) * (WIDTH - LEFT - RIGHT);
+  const x = (epoch) => LEFT + (epoch - first) / (last - first) * (width - LEFT - RIGHT);
   const y = (value) => TOP + (high - value) / span * (HEIGHT - TOP - BOTTOM);
   const path = (all) => all.map(([epoch, value], i) => `${i ? "L" : "M"}${x(epoch).toFixed(1)} ${y(value).toFixed(1)}`).join("");
   const zip = (values) => band.epochs.map((epoch, i) => [epoch, values[i]]);
   const what = `${study.metric} by epoch: ${courses.length} that run` + (study.band ? `, and ${study.band.trials} that ended` : "");
-  const picture = draw("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": what, "data-study": study.id });
-  picture.append(draw("path", { class: "axis", d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${WIDTH - RIGHT}` }));
-  [[high, TOP + 4], [low, HEIGHT - BOTTOM]].forEach(([value, place]) => {
-    picture.append(draw("text", { x: LEFT - 6, y: place, "text-anchor": "end" }, value.toPrecision(3)));
+  const picture = draw("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": what, "data-study": study.id });
+  picture.append(draw("path", { class: "axis", d: `M${LEFT} ${TOP}V${HEIGHT - BOTTOM}H${width - RIGHT}` }));
+  ticks(low, high).forEach(([value, text]) => {
+    picture.append(draw("path", { class: "tick", d: `M${LEFT} ${y(value).toFixed(1)}H${width - RIGHT}` }));
+    picture.append(draw("text", { class: "value", x: LEFT - 6, y: y(value) + 5, "text-anchor": "end" }, text));
   });
-  picture.append(draw("text", { x: LEFT, y: HEIGHT - 14 }, "epoch 1"));
-  picture.append(draw("text", { x: WIDTH - RIGHT, y: HEIGHT - 14, "text-anchor": "end" }, String(last)));
+  picture.append(draw("text", { x: LEFT, y: HEIGHT - 14 }, `epoch ${first}`));
+  picture.append(draw("text", { x: width - RIGHT, y: HEIGHT - 14, "text-anchor": "end" }, String(last)));
   if (study.band) {
     picture.append(draw("path", { class: "band", d: `${path(zip(band.high))}${path(zip(band.low).reverse()).replace("M", "L")}Z` }));
     picture.append(draw("path", { class: "middle", d: path(zip(band.middle)) }));
@@ -111,7 +126,7 @@ function chart(study) {
   const caption = study.band
     ? `Lines: trials that run. Band: eight of ten of the ${study.band.trials} finished trials; dotted: their median.`
     : "Lines: trials that run. A band comes with the third finished trial.";
-  return make("figure", {}, make("figcaption", {}, make("b", {}, study.metric), ` by epoch. ${caption}`), make("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": what }, picture));
+  return make("figure", {}, make("figcaption", {}, make("b", {}, study.metric), ` by epoch. ${caption}`), picture);
 }
 
 function section(study, old) {
@@ -133,6 +148,7 @@ function section(study, old) {
   if (picture) parts.push(picture);
   if (study.ended.length) {
     const rows = study.ended.map((one) => cells([one.at, one.key, one.seed, one.status, one.value, one.seconds, one.reason]));
+    rows.forEach((one) => { one.lastChild.className = "reason"; });
     const heads = ["at", "trial", "seed", "status", study.metric, "took", "reason"];
     parts.push(make("h2", {}, "Ended last"), table("Ended last", heads, rows));
   }
@@ -147,12 +163,24 @@ function show(state) {
   if (focus?.isConnected && focus !== document.activeElement) focus.focus({ preventScroll: true });
   document.title = `${state.studies.map((one) => `${one.done}/${one.planned} ${one.study}`).join(", ")} · conclus`;
   told.textContent = state.trouble ? `The results cannot be read: ${state.trouble}` : `As of ${new Date().toLocaleTimeString()}`;
+  making = state.making;
+  age();
   if (state.report !== report) {
     report = state.report;
     if (looked) again.hidden = false; else frame.contentWindow.location.reload();
   }
   document.documentElement.dataset.ready = "yes";
 }
+
+// Since when a report is made, by the clock of this machine, on which the server runs, too.
+function age() {
+  const [since, took] = making ?? [];
+  const before = took ? `; the last one took ${took}` : "";
+  document.getElementById("age").textContent = making
+    ? `It is being made, for ${Math.max(0, Math.round(Date.now() / 1000 - since))} s so far${before}.`
+    : "It is made anew as trials end.";
+}
+setInterval(age, 1000);
 
 // The report is as high as it is, so that the page scrolls as one; what somebody has touched is not taken away.
 frame.addEventListener("load", () => {

@@ -22,6 +22,7 @@ from jobs.execution.queue_runner import FRONT_DOOR
 from jobs.live import page
 from jobs.live.door import HOST, Door, Guarded
 from jobs.live.state import Watched
+from jobs.present.tables import duration
 from jobs.results.layout import folders_of
 from jobs.results.storage import reason
 
@@ -55,6 +56,8 @@ class Live:
         self.watched = [Watched(folder) for folder in folders_of([results], studies)]
         self.text, self.version, self.pages = "", 0, 0
         self.reports, self.report = 0, page.WAITING
+        self.making: tuple[float, str] | None = None  # Since when a report is made, and what the last one took.
+        self.took = ""
         self.is_over = self.is_leaving = self.is_ending = False
         self.made_of = -1
         self._trouble = ""
@@ -82,7 +85,8 @@ class Live:
         except UserError as error:  # The folder is gone, or its disk does not answer: it may come back.
             told, self._trouble = json.loads(self.text or "{}").get("studies", []), str(error)
         self.is_over = not self._trouble and all(one.is_over for one in self.watched)
-        text = json.dumps({"studies": told, "trouble": self._trouble, "report": self.reports}, allow_nan=False)
+        shown = {"studies": told, "trouble": self._trouble, "report": self.reports, "making": self.making}
+        text = json.dumps(shown, allow_nan=False)
         if text != self.text:
             self.text, self.version = text, self.version + 1
 
@@ -204,8 +208,9 @@ async def _report_again(live: Live) -> None:
     while True:
         changes, began = live.changes, time.monotonic()
         if live.pages and live.version and changes != live.made_of and (began >= due or live.is_leaving):
+            live.making = time.time(), live.took
             await _make_report(live)
-            live.made_of = changes
+            live.made_of, live.making, live.took = changes, None, duration(time.monotonic() - began)
             due = time.monotonic() + _REST * (time.monotonic() - began)
         await asyncio.sleep(_SEND_SECONDS)
 

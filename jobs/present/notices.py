@@ -20,6 +20,7 @@ from typing import Any
 from core.errors import counted
 from jobs.present.output import remark
 from jobs.study.sections import Notify, Occasion
+from jobs.study.study import Study
 
 WEBHOOK = "CONCLUS_WEBHOOK"
 """The environment variable with an address for studies that name none."""
@@ -27,6 +28,14 @@ BROKEN = ("DIVERGED", "COLLAPSED", "TOPIC_COLLAPSE", "CRITIC_WON")
 """The codes of a training that goes nowhere: somebody should look before more trials run."""
 _SECONDS = 5.0
 """The longest that a webhook or a command may take."""
+
+
+def unheard(study: Study) -> list[str]:
+    """A sentence if the study's file asks for notices and nobody would get them."""
+    one = study.notify
+    if not study.notify_written or one.webhook or one.command or os.environ.get(WEBHOOK):
+        return []
+    return [f"notify: nobody would be told: give a webhook or a command, or set {WEBHOOK}"]
 
 
 class Notices:

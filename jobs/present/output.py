@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -18,6 +20,11 @@ from jobs.present.visible import one_line, visible
 PARQUET = ".parquet"
 _SUFFIXES = {".csv": "csv", ".md": "markdown", ".tex": "latex", ".json": "json"}
 _SHOWN_WARNINGS = 5
+_BRACKET = re.compile(r"\([^()]{1,24}\)")
+_HELD = "\0"
+"""A space at which no line is broken."""
+_standing: list[Callable[[str], None]] = []
+"""What prints a line while something that is drawn again and again stands on the terminal; the last one counts."""
 
 
 def deliver(text: str, out: Path | None) -> None:
@@ -53,10 +60,13 @@ def fitted(line: str, stream: TextIO) -> str:
 
 
 def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
-    """The text in lines broken between words, never within one or at a hyphen; those after the first are indented."""
-    return textwrap.wrap(text, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False) or [
-        ""
-    ]
+    """The text in lines broken between words, never within one, a short bracket or at a hyphen.
+
+    The lines after the first are indented.
+    """
+    held = _BRACKET.sub(lambda found: found[0].replace(" ", _HELD) if 2 * len(found[0]) <= columns else found[0], text)
+    lines = textwrap.wrap(held, columns, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(_HELD, " ") for line in lines] or [""]
 
 
 def format_of(out: Path | None, fmt: str) -> str:
@@ -75,14 +85,27 @@ def format_of(out: Path | None, fmt: str) -> str:
 def remark(sentences: Iterable[str]) -> None:
     """Prints sentences on standard error, so that a table for a machine stays clean."""
     for sentence in sentences:
-        click.echo(fitted(one_line(sentence), sys.stderr), err=True)
+        if _standing:
+            _standing[-1](sentence)
+        else:
+            click.echo(fitted(one_line(sentence), sys.stderr), err=True)
+
+
+@contextlib.contextmanager
+def remarks_by(say: Callable[[str], None]) -> Generator[None]:
+    """Within the with-block `say` prints the remarks of all threads: it first removes what stands on the terminal."""
+    _standing.append(say)
+    try:
+        yield
+    finally:
+        _standing.remove(say)
 
 
 def warn(skipped: Sequence[str]) -> None:
     """Prints warnings about skipped files on standard error, only the first few in full."""
     remark(f"Warning: {sentence}" for sentence in skipped[:_SHOWN_WARNINGS])
     if len(skipped) > _SHOWN_WARNINGS:
-        click.echo(f"Warning: {len(skipped) - _SHOWN_WARNINGS} more files are skipped.", err=True)
+        remark([f"Warning: {len(skipped) - _SHOWN_WARNINGS} more files are skipped."])
 
 
 def made() -> str:

@@ -75,7 +75,7 @@ def summary(one: StudyStatus, width: int) -> Iterator[str]:
     """The same without the trials that have begun and are not done."""
     yield headline(one)
     if one.seconds_left is not None:
-        rate = "" if one.per_hour is None else f", {one.per_hour:.3g} trials an hour"
+        rate = "" if one.per_hour is None else f", {tables.amount(one.per_hour)} trials an hour"
         yield f"  about {tables.duration(one.seconds_left)} left{rate}"
     for name, best in one.bests:
         yield from _best(best, one.metric, f" on {one_line(name)}" if len(one.bests) > 1 else "", width)

@@ -38,6 +38,7 @@ class Study:
         space: the keys of the trial to vary, and a range for each.
         seeds: each configuration is run once with each seed.
         track: the trackers that hear of its trials, names or absolute paths.
+        notify_written: whether the file has the section `notify`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Study:
     notify: Notify
     track: tuple[str, ...]
     source: Mapping[str, Any]
+    notify_written: bool = False
 
     @property
     def metric_written(self) -> bool:
@@ -143,6 +145,8 @@ def from_mapping(content: Mapping[str, Any]) -> Study:
         >>> study.name, study.seeds
         ('first', (0, 1))
     """
+    if isinstance(content, str | Path):
+        raise UserError(f"conclus.study takes a mapping, and {str(content)!r} is a path: use conclus.load_study")
     return Reader(yaml_document.of(content, "the study"), Path()).read(())
 
 
@@ -185,6 +189,7 @@ class Reader:
             seeds=self._seeds(root.get("seeds", [0])),
             track=self._track(root.get(TRACK)),
             source={key: value for key, value in root.items() if key != NOTIFY},  # Results keep it.
+            notify_written=NOTIFY in root,
             **{key: self._section(key, kind, root.get(key, {})) for key, kind in SECTIONS.items()},
         )
         if not study.mode_written and (better := direction(study.select.metric, methods(trial, study.space))):

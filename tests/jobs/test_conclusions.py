@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import doctest
+import inspect
 import io
 import json
 import re
@@ -26,6 +27,7 @@ from jobs.present.tables import Column
 from jobs.study import study as studies
 from tests.jobs.report.conftest import Store
 
+NAMES = {"leaderboard": "aggregate"}
 STUDY = {
     "study": "s",
     "trial": {
@@ -231,7 +233,7 @@ def test_the_report_is_written(stored):
 
 
 def test_progress_outside_of_a_notebook_is_that_of_the_command(trained):
-    assert (trained / "shown.txt").read_text().splitlines()[-1].startswith("4/4 done · 0 running")
+    assert (trained / "shown.txt").read_text().splitlines()[-1].startswith("4/4 done · best nmi ")
 
 
 def test_the_next_study_is_that_of_the_command(trained, command, monkeypatch):
@@ -325,3 +327,19 @@ def test_the_examples_are_true(module, stored):
 
 def test_arrow_is_what_frames_are_made_of(stored):
     assert isinstance(stored.leaderboard().table(frame="arrow"), pa.Table)
+
+
+@pytest.mark.parametrize("path", ["q.yaml", Path("q.yaml")])
+def test_a_path_in_the_place_of_a_study_is_told_of(path):
+    with pytest.raises(UserError, match=r"'q\.yaml' is a path: use conclus\.load_study"):
+        conclus.study(path)
+    with pytest.raises(UserError, match=r"conclus\.run takes a study: conclus\.load_study"):
+        conclus.run(path)
+
+
+@pytest.mark.parametrize("question", ["leaderboard", "effect", "importance", "interaction", "next", "report"])
+def test_what_ranks_has_the_name_of_the_command_line(question):
+    options = {one.opts[0] for one in conclus.cli.get_command(None, NAMES.get(question, question)).params}
+    taken = {*inspect.signature(getattr(results.Results, question)).parameters} & {"metric", "on", "mode", "margin"}
+    assert "on" in taken
+    assert {f"--{name}" for name in taken} <= options

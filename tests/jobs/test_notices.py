@@ -177,3 +177,15 @@ def test_a_copy_of_a_study_has_no_notice(tmp_path):
     assert SECRET not in told.stdout + told.stderr
     with pytest.raises(UserError):
         study.load(file, ["notify.on=[done]"])
+
+
+def test_notices_that_nobody_would_get_are_told_of(run, command, tmp_path, monkeypatch):
+    says = f"warning: notify: nobody would be told: give a webhook or a command, or set {WEBHOOK}"
+    sections = (("", 0), ("notify: {on: [done, paused, diverged]}\n", 1), ("notify: {command: 'true'}\n", 0))
+    for n_clusters, (section, count) in enumerate(sections, 5):
+        code, said = run(f"{TEXT}{section}", "--set", f"n_clusters={n_clusters}")
+        assert (code, said.count(says)) == (0, count)
+        assert command("plan", tmp_path / "study.yaml", "--results", tmp_path / "r")[2].count(says) == count
+    (tmp_path / "study.yaml").write_text(f"{TEXT}notify: {{on: [done]}}\n")
+    monkeypatch.setenv(WEBHOOK, "http://127.0.0.1:9/")
+    assert says not in command("plan", tmp_path / "study.yaml", "--results", tmp_path / "r")[2]

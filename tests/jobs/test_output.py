@@ -90,3 +90,10 @@ def test_a_command_at_the_end_of_a_sentence_stays_on_a_line_of_its_own(monkeypat
     assert found == ["clusters are kept of 4 trials; those of", "  the best:", f"  {typed}"]
     assert output.fitted(sentence, io.StringIO()) == sentence
     assert output.fitted("  digits  short", Terminal()) == "  digits  short"
+
+
+def test_a_line_is_not_broken_within_a_short_bracket():
+    line = "digits: 1,797 samples of 1 channel, 8 rows and 8 columns, labels: 10 classes (0 … 9)"
+    assert output.wrapped(line, 80, "  ") == [line.removesuffix(" (0 … 9)"), "  (0 … 9)"]
+    long = f"left out: {'one of many, ' * 5}(" + "and one more, " * 6 + "for many reasons)"
+    assert max(map(len, output.wrapped(long, 40))) <= 40

@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 
 import pytest
 
@@ -10,6 +11,7 @@ from jobs.execution import progress as drawing
 from jobs.execution import stored
 from jobs.execution.progress import Progress
 from jobs.planning import plan as planning
+from jobs.present.output import remark, warn
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 from jobs.study import study
@@ -106,7 +108,32 @@ def test_what_was_drawn_is_cleared_whole_before_it_is_drawn_again(plan, clock):
     progress.close()
     stays, last = screen(progress.out.getvalue()).splitlines()
     assert stays == "a line that stays"
-    assert last.startswith("3/4 done · 0 running · best nmi 0.500 ")
+    assert last == "3/4 done · best nmi 0.500 ±0.072 (3 seeds)"
+
+
+def test_a_remark_of_any_thread_is_a_line_of_its_own_above_what_stands(plan, clock, monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    progress = Progress(plan, 4, 0, terminal)
+    with progress.standing():
+        for one in plan.trials[:2]:
+            progress.hear(Event("started", one.trial_key))
+            clock[0] += 1
+            progress.hear(report(one.trial_key, 1))
+            clock[0] += 1
+        thread = threading.Thread(target=remark, args=([f"Warning: {'nobody was told of it, ' * 5}which is a pity"],))
+        thread.start()
+        thread.join()
+        progress.hear(report(plan.trials[0].trial_key, 2))
+        warn([f"file {i}" for i in range(6)])
+    remark(["after it"])
+    *warned, last, after = screen(terminal.getvalue()).splitlines()
+    assert warned[:2] == [
+        "Warning: nobody was told of it, nobody was told of it, nobody was told of it,",
+        "  nobody was told of it, nobody was told of it, which is a pity",
+    ]
+    assert warned[2:] == [*(f"Warning: file {i}" for i in range(5)), "Warning: 1 more files are skipped."]
+    assert (last, after) == ("0/4 done", "after it")
 
 
 def screen(text):

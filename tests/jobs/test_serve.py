@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -243,6 +244,30 @@ def test_names_and_reasons_of_strangers_are_text(store, serving, chrome):
     chrome.wait("!!document.querySelector('iframe').contentDocument?.querySelector('main, p')")
     assert chrome.run("document.documentElement.dataset.taken ?? ''") == ""
     assert chrome.run("document.querySelectorAll('img').length") == 0
+    assert chrome.console == []
+
+
+def test_a_phone_shows_scores_reasons_and_the_whole_chart(store, serving, chrome):
+    for number in range(3):
+        history = [(epoch, float(epoch), "nmi", 0.2 + number / 10 + epoch / 100) for epoch in (5, 10, 12)]
+        reason = "BELOW_INPUT@12: nmi 0.3 against 0.9 of k-means" * 2
+        attempt(store, number, "ok", history=history, started=datetime(2026, 1, 1, tzinfo=UTC), reason=reason)
+    attempt(store, 3, "running", history=history)
+    chrome.call("Emulation.setDeviceMetricsOverride", width=390, height=1600, deviceScaleFactor=1, mobile=True)
+    server = serving(store)
+    chrome.open(server.address)
+    assert re.fullmatch(
+        r"It is being made, for \d+ s so far\.",
+        chrome.wait("(/being made/.exec(document.getElementById('age')?.textContent) ?? {}).input"),
+    )
+    chrome.wait("!!document.querySelector('.band')")
+    texts = chrome.run("[...document.querySelectorAll('svg text')].map((one) => one.textContent)")
+    assert texts == ["0.3", "0.4", "0.5", "epoch 5", "12"]
+    assert chrome.run("document.querySelectorAll('td.reason').length") == 3
+    ends = "[...document.querySelectorAll('td, svg, button')].map((one) => one.getBoundingClientRect().right)"
+    assert max(chrome.run(ends)) <= 390
+    assert chrome.run("document.documentElement.scrollWidth") <= 390
+    chrome.wait("document.getElementById('age').textContent === 'It is made anew as trials end.'")
     assert chrome.console == []
 
 

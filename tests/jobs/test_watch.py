@@ -3,11 +3,13 @@
 import json
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from jobs.health.status import standing
+from jobs.present.status import summary
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 
@@ -64,3 +66,9 @@ def test_what_is_not_there_is_said_in_one_line(results, tmp_path, command):
     assert (code, err.count("\n")) == (2, 1)
     code, _, err = command("watch", results, "--study", "t")
     assert (code, err.count("\n")) == (2, 1)
+
+
+def test_many_trials_an_hour_are_a_plain_number(results, tmp_path):
+    attempt(results, 2, "running")
+    found = replace(standing(tmp_path / "results" / "study=s"), per_hour=1234.5, seconds_left=60.0)
+    assert "  about 60 s left, 1,234 trials an hour" in summary(found, 80)
