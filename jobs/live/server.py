@@ -38,6 +38,8 @@ _QUIET_SECONDS = 15.0
 """After so long without news a line is sent all the same: a connection that is gone is noticed by it."""
 _REST = 4
 """A report is made again after a rest of so many times the time that it took."""
+_LONGEST = 10_000
+"""Bytes of a request, at most."""
 _LAST_SECONDS = 2.0
 """How long pages have to hear of the end."""
 
@@ -81,14 +83,18 @@ class Live:
 
     def _look(self) -> None:
         try:
-            told, self._trouble = [one.look() for one in self.watched], ""
-        except UserError as error:  # The folder is gone, or its disk does not answer: it may come back.
+            told, self._trouble = [one.look() for one in self.watched], self._gone()
+        except UserError as error:  # Its disk does not answer: it may come back.
             told, self._trouble = json.loads(self.text or "{}").get("studies", []), str(error)
         self.is_over = not self._trouble and all(one.is_over for one in self.watched)
         shown = {"studies": told, "trouble": self._trouble, "report": self.reports, "making": self.making}
         text = json.dumps(shown, allow_nan=False)
         if text != self.text:
             self.text, self.version = text, self.version + 1
+
+    def _gone(self) -> str:
+        names = [one.name for one in self.watched if isinstance(one.folder, Path) and not one.folder.is_dir()]
+        return f"the folder of {', '.join(names)} is gone" if names else ""
 
     def _look_behind(self) -> bool:
         with contextlib.suppress(UserError):
@@ -132,13 +138,24 @@ def serve(results: str, studies: Sequence[str], *, port: int, once: bool, tell: 
             )
         )
         door.open()
-        thread = threading.Thread(target=live.follow, daemon=True)
+        broken: list[BaseException] = []
+
+        def follow() -> None:
+            try:
+                live.follow()
+            except BaseException as error:  # noqa: BLE001 - raised below: a page that is no longer made ends the server
+                broken.append(error)
+                server.should_exit = True
+
+        thread = threading.Thread(target=follow, daemon=True)
         thread.start()
         try:
             server.run(sockets=[listening])
         finally:
             live.is_ending = True
             thread.join(timeout=_LAST_SECONDS)
+        if broken:
+            raise broken[0]
 
 
 def _application(live: Live, leave: Callable[[], None]) -> Any:
@@ -156,12 +173,8 @@ def _application(live: Live, leave: Callable[[], None]) -> Any:
         return StreamingResponse(_events(live), media_type="text/event-stream")
 
     async def stop(request: Request) -> Response:
-        try:
-            asked = await request.json()
-            study, trial = asked["study"], asked["trial"]
-        except (ValueError, KeyError, TypeError):
-            study = trial = None
-        is_known = study in [one.name for one in live.watched] and isinstance(trial, str | None)
+        study, trial = await _asked(request)
+        is_known = study in [one.name for one in live.watched]
         # A form of another page can send JSON, but not under this type.
         if request.headers.get("content-type") != "application/json" or not is_known:
             return JSONResponse({"said": "It is not told which study or trial of these is to stop."}, 400)
@@ -182,6 +195,23 @@ def _application(live: Live, leave: Callable[[], None]) -> Any:
 
     routes = [Route("/", shown), Route("/report", report), Route("/events", events)]
     return Starlette(routes=[*routes, Route("/stop", stop, methods=["POST"])], lifespan=life)
+
+
+async def _asked(request: Request) -> tuple[str | None, str | None]:
+    """The study and the trial that are to stop; no study if it is not told rightly."""
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _LONGEST:
+            return None, None
+    try:
+        asked = json.loads(body)
+        study, trial = asked["study"], asked["trial"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None, None
+    if not isinstance(study, str) or not isinstance(trial, str | None) or not (trial or "").isprintable():
+        return None, None
+    return study, trial
 
 
 async def _events(live: Live) -> AsyncIterator[str]:

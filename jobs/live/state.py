@@ -34,12 +34,13 @@ class Watched:
     """One study.
 
     Attributes:
+        folder: Its folder.
         name: Its name.
         is_over: Whether all its trials have ended, or the run that was seen to work on it.
     """
 
     def __init__(self, folder: Place) -> None:
-        self.name, self.is_over = study_name(folder), False
+        self.folder, self.name, self.is_over = folder, study_name(folder), False
         self._following = Following(folder)
         self._behind: courses.Behind | None = None
         self._band: courses.Band | None = None

@@ -1,15 +1,20 @@
 """`notify`: a webhook on this machine and a command hear how a study ends; the address is in no file and no line."""
 
+import contextlib
+import gc
 import json
+import socket
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 
 from core.errors import UserError
+from jobs.present import notices
 from jobs.present.notices import WEBHOOK
 from jobs.study import study
 
@@ -128,6 +133,27 @@ def test_a_webhook_that_fails_is_one_warning_and_the_study_goes_on(run, webhook,
     assert ("(HTTP 500)" in said) == (trouble == "refuses")
 
 
+# The connection of a request that nobody waits for is closed with its thread.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_webhook_that_answers_a_byte_at_a_time_holds_up_nothing(run, monkeypatch):
+    monkeypatch.setattr(notices, "_SECONDS", 0.5)
+    before = set(threading.enumerate())
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def drip():
+            with contextlib.suppress(OSError), listening.accept()[0] as asked:
+                for _ in range(20):
+                    asked.sendall(b"x")
+                    time.sleep(0.1)
+
+        threading.Thread(target=drip, daemon=True).start()
+        _, said = run(f"{TEXT}notify: {{webhook: 'http://127.0.0.1:{listening.getsockname()[1]}/{SECRET}'}}\n")
+    assert "the webhook of notify failed (no answer in 0.5 s)" in said
+    for one in set(threading.enumerate()) - before:
+        one.join()
+    gc.collect()
+
+
 def test_a_command_gets_the_sentence_and_no_shell_reads_it(run, tmp_path):
     script = tmp_path / "tell.py"
     script.write_text(
@@ -143,7 +169,15 @@ def test_a_command_gets_the_sentence_and_no_shell_reads_it(run, tmp_path):
 
 @pytest.mark.parametrize(
     "notify",
-    [f"https://{SECRET}", f"{{webhook: '{SECRET}'}}", "{command: ''}", "{command: 'a \"b'}", "{on: [ended]}"],
+    [
+        f"https://{SECRET}",
+        f"{{webhook: 'https://me:{SECRET}@example.org/x'}}",
+        f"{{webhook: 'https://example.org:99999/{SECRET}'}}",
+        f"{{webhook: '{SECRET}'}}",
+        "{command: ''}",
+        "{command: 'a \"b'}",
+        "{on: [ended]}",
+    ],
 )
 def test_mistakes_are_told_before_anything_starts_without_the_address(run, notify, tmp_path):
     code, said = run(f"{TEXT}notify: {notify}\n")

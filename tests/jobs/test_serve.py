@@ -6,6 +6,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from core.data.told import watched
 from jobs.health.status import columns, standing
 from jobs.live.courses import Behind, running
 from jobs.live.rows import FollowedRows
+from jobs.live.server import Live
 from jobs.results import compact, reader
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
@@ -160,6 +162,8 @@ def test_only_what_runs_is_stopped_and_only_by_the_page_itself(store, serving):
     ]:
         assert stop(trial, **headers) == code, (trial, headers)
     assert server.ask("/stop", "POST", "{", **own)[0] == 400
+    odd = ('{"study": "s", "trial": "\\u0000"}', '{"study": "s", "trial": "\\ud800"}', "[" * 9000, "x" * 20_000)
+    assert [server.ask("/stop", "POST", body, **own)[0] for body in odd] == [400] * 4
     assert server.ask("/stop", **own)[0] == 405
     assert not asked.exists()
     assert stop("t0") == 200
@@ -178,6 +182,19 @@ def test_it_listens_on_this_machine_alone(store, serving):
         inodes |= {with_name[8:-1]} if with_name.startswith("socket:[") else set()
     own = {line[1] for line in listening if line[3] == "0A" and line[9] in inodes}
     assert own == {f"0100007F:{server.port:04X}"}
+
+
+def test_a_folder_that_is_gone_is_told_and_what_was_known_stays(store):
+    attempt(store, 0, "running")
+    live = Live(str(store), [], once=False)
+    live._look()
+    before = json.loads(live.text)
+    assert before["trouble"] == ""
+    shutil.rmtree(store / "study=s")
+    live._look()
+    after = json.loads(live.text)
+    assert after["trouble"] == "the folder of s is gone"
+    assert not live.is_over
 
 
 def test_a_study_is_seen_while_it_runs_and_stopped_by_its_buttons(root, tmp_path, serving, chrome):
