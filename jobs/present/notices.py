@@ -119,6 +119,8 @@ def _post(address: str, content: dict[str, str]) -> None:
                 pass
         except Exception as error:  # noqa: BLE001 - raised below, in the thread that waits
             failed.append(error)
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
 
     # The timeout is that of each read: an answer that comes a byte at a time would hold up the run.
     asking = threading.Thread(target=ask, daemon=True)
