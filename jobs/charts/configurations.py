@@ -8,7 +8,7 @@ from core.errors import counted
 from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.scores import metric_name
 from jobs.present.leaderboard import params_sheet, params_text
-from jobs.present.names import USUAL
+from jobs.present.names import USUAL, ShownNames
 
 Key = tuple[str, str]
 
@@ -25,9 +25,12 @@ def verdict(entry: Entry) -> str:
     return {True: "tied", False: "worse", None: "unknown"}[entry.tied]
 
 
-def describe(entry: Entry, board: Leaderboard) -> str:
-    """The parameters, by their usual signs, and the study, by which a configuration differs from others."""
-    params = params_text(board, entry, USUAL)
+def describe(entry: Entry, board: Leaderboard, labels: ShownNames | None = USUAL) -> str:
+    """The parameters and the study by which a configuration differs from others.
+
+    Drawings have the usual signs; without labels, it has the names that a person types.
+    """
+    params = params_text(board, entry, labels)
     study = entry.study if len({one.study for one in board.entries}) > 1 else ""
     return " ".join(filter(None, [study, params])) or "the only configuration with a value"
 

@@ -149,7 +149,8 @@ def _epoch() -> alt.X:
 
 
 def _height(metric: str, limits: Sequence[float] = (), field: str = "value") -> alt.Y:
-    scale = alt.Scale(zero=False, nice=False, padding=_EDGE, **({"domain": list(limits)} if limits else {}))
+    domain = list(limits) if limits else alt.Undefined
+    scale = alt.Scale(zero=False, nice=False, padding=_EDGE, domain=domain)
     return alt.Y(f"{field}:Q", title=metric, scale=scale, axis=alt.Axis(tickCount=5))
 
 

@@ -58,7 +58,7 @@ def _best(entry: Entry, board: Leaderboard) -> str:
     score = entry.score
     value = f"{metric_name(board.metric)} {score.text}"
     spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
-    return f"{describe(entry, board)}: {value} ({spread})."
+    return f"{describe(entry, board, None)}: {value} ({spread})."
 
 
 def _ties(rest: Sequence[Entry]) -> list[str]:

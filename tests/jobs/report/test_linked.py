@@ -116,6 +116,9 @@ def test_the_page_fits_a_telephone_and_the_dark(store, pilot, width, dark):
         "one.getBoundingClientRect().right > innerWidth && !one.closest('.scroll, .vega')).length"
     )
     assert pilot.ask(outside) == 0
+    # Its edge is shaded where there is more, by what stays while the content moves.
+    shaded = "getComputedStyle(document.querySelector('.scroll')).backgroundAttachment"
+    assert pilot.ask(shaded) == "local, local, scroll, scroll"
     ink = pilot.ask("getComputedStyle(document.querySelector('.vega .role-axis-title text')).fill")
     assert (sum(map(int, re.findall(r"\d+", ink)[:3])) > 384) == dark
     assert pilot.said == []
