@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import median
 
@@ -141,25 +141,19 @@ class Picked:
     @property
     def text(self) -> str:
         """The estimate with its interval for people: `0.871 (95 %: 0.852 to 0.890)`."""
-        places = self._places
+        places = decimals(self.mean, (self.high - self.low) / 2)
         return f"{self.mean:.{places}f} (95 %: {self.low:.{places}f} to {self.high:.{places}f})"
 
     @property
     def is_unchanged(self) -> bool:
         """Whether the correction changes nothing in the digits that are shown."""
-        return f"{self.mean:.{self._places}f}" == f"{self.seen:.{self._places}f}"
+        return self.text == replace(self, mean=self.seen).text
 
     @property
     def sentence(self) -> str:
         """The estimate for people, who see the mean of the same values beside it; empty where it is the same."""
-        if self.is_unchanged:
-            return ""
         picked = f"The best of {self.competitors} was picked by these values, so on average its mean is too good"
-        return f"{picked}: corrected, with the noise of all, it is {self.text}."
-
-    @property
-    def _places(self) -> int:
-        return decimals(self.mean, (self.high - self.low) / 2)
+        return "" if self.is_unchanged else f"{picked}: corrected, with the noise of all, it is {self.text}."
 
 
 def shrunk(

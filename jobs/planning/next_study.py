@@ -63,12 +63,14 @@ def base_study(folder: Place) -> studies.Study:
     file = existing(folder, STUDY_JSON)
     try:
         source = records.read(file, {"source": (dict, None)}).get("source")
-    except FileNotFoundError:
-        source = None
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{file} is missing, so there is no study to continue from. Imported rows have none."
+        ) from error
     except records.RecordError as error:
         raise UserError(f"{error}: restore it from the machine that ran the study.") from error
     if source is None:
-        raise UserError(f"{folder} has no plan, so there is no study to continue from. Imported rows have none.")
+        raise UserError(f"{file} has no trials, so there is no study to continue from. Imported rows have none.")
     # Its paths are already absolute, so the base folder does not matter.
     return studies.parse(yaml_document.write(source), str(file), Path())
 
