@@ -221,6 +221,7 @@ def _beyond(own: Matrix, others: Matrix) -> tuple[Matrix, float]:
 
 def _box(own: Matrix, variances: Vector, freedoms: Vector) -> float:
     """Box's degrees of freedom of the squares in a space if each row has its own variance, known by its seeds only."""
+    variances = variances / (variances.max() or 1)  # The freedom is the same in any unit, and squares may overflow.
     crossed = own.T @ (own * variances[:, None])
     parts = (own**2).sum(axis=1) * variances
     squares = float((crossed**2).sum() - (parts**2 * 2 / (freedoms + 2)).sum())
@@ -230,6 +231,7 @@ def _box(own: Matrix, variances: Vector, freedoms: Vector) -> float:
 def _box_beside(fitted: Matrix, variances: Vector, freedoms: Vector) -> float:
     """The same of the space that is left beside the mean and the fitted one."""
     whole = np.concatenate([np.full((len(fitted), 1), len(fitted) ** -0.5), fitted], axis=1)
+    variances = variances / (variances.max() or 1)
     crossed = whole.T @ (whole * variances[:, None])
     inside = (whole**2).sum(axis=1)
     parts = (1 - inside) * variances
@@ -240,6 +242,7 @@ def _box_beside(fitted: Matrix, variances: Vector, freedoms: Vector) -> float:
 
 def _known(parts: Vector, freedoms: Vector) -> float:
     """Satterthwaite's degrees of freedom of a sum of variances that have their own."""
+    parts = parts / (parts.max() or 1)
     squares = float((parts**2 / (freedoms + 2)).sum())
     return float(parts.sum()) ** 2 / squares if squares > 0 else float(freedoms.sum())
 

@@ -51,6 +51,14 @@ def planted(rng, *, missing=0.1, product_of=0.0):
     return trials(rows, values, seeds=np.argwhere(there)[:, 1].tolist()), [part / total for part in parts]
 
 
+def test_shares_are_the_same_in_any_unit():
+    rng = np.random.default_rng(5)
+    made, _ = planted(rng)
+    each = [importance(replace(made, values=made.values * unit)) for unit in (1.0, 1e99)]
+    shares = [[(one.share, one.low, one.high, one.p) for one in found.parameters] for found in each]
+    np.testing.assert_allclose(shares[1], shares[0], rtol=1e-6)
+
+
 def test_the_intervals_hold_the_planted_shares_and_what_does_nothing_is_not_found(repeats):
     rng = np.random.default_rng(2)
     studies, covered, quiet = repeats(400), np.zeros(3), 0
