@@ -22,6 +22,7 @@ OTHERS = {
     "health": "docs/health.md",
     "inputs": "wrong arguments",
     "names": "how metrics and parameters are called; docs/labels.md",
+    "notices": "what is sent to people; docs/trackers.md",
     "options": "help of options",
     "origin": "docs/results.md",
     "output": "where a file was written",

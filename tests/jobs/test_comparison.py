@@ -374,7 +374,9 @@ def test_the_report_and_pictures_rank_each_data_set(results, tmp_path):
     assert paper.count(r"\begin{table") == paper.count(r"\end{table") == 4
     assert "NMI and ACC on wine, by configuration" in paper
     invoke(plot, results, "leaderboard", "--out", tmp_path / "all.svg")
-    assert all(f"{name} · diamond" in (tmp_path / "all.svg").read_text(encoding="utf-8") for name in DATA)
+    drawn = (tmp_path / "all.svg").read_text(encoding="utf-8")
+    assert all(drawn.count(f">{name}<") == 1 for name in DATA)
+    assert drawn.count(">best<") == len(DATA)
 
 
 def test_status_and_watch_tell_the_best_of_each(results):
