@@ -151,9 +151,11 @@ class Picked:
 
     @property
     def sentence(self) -> str:
-        """The estimate for people, who see the mean of the same values beside it; empty where it is the same."""
-        picked = f"The best of {self.competitors} was picked by these values, so on average its mean is too good"
-        return "" if self.is_unchanged else f"{picked}: corrected, with the noise of all, it is {self.text}."
+        """The estimate for people, who see the mean of the same values beside it; its interval tells even the same."""
+        picked = f"The best of {self.competitors} was picked by these values"
+        if self.is_unchanged:
+            return f"{picked}: with the noise of all, its mean is {self.text}."
+        return f"{picked}, so on average its mean is too good: corrected, with the noise of all, it is {self.text}."
 
 
 def shrunk(

@@ -360,7 +360,7 @@ def _flag(cells: Sequence[_Cell], entries: Sequence[Entry], mode: str) -> list[E
 def _seed_notes(entries: Sequence[Entry], best: Picked | None) -> list[str]:
     """Sentences on what the seeds allow to say."""
     compared = sum(entry.tied is not None for entry in entries) > 1
-    notes = [best.sentence] if best and best.sentence else []
+    notes = [best.sentence] if best else []
     notes += [FEW_SEEDS] if compared and min(entry.score.n for entry in entries) <= FEW else []
     return notes + ([COLLAPSED] if any(entry.collapsed for entry in entries) else [])
 

@@ -68,12 +68,12 @@ def _corrected(board: Leaderboard, race: Race, rule: RaceRule) -> list[str]:
     if best.key not in race.fresh:
         first = [dict(enumerate(one.ended)) for one in race.rounds[0][1]]
         found = shrunk(first, maximise=rule.maximise, bounds=limits)
-        return [found.sentence] if found and found.sentence else []
+        return [found.sentence] if found else []
     keys = [best.key, *(key for key in race.fresh if key != best.key)]
     values = list(race.fresh[best.key].values())
     told = f"On the added seeds alone, which did not choose the contenders: {_score(board, values)}"
     found = shrunk([race.fresh[key] for key in keys], maximise=rule.maximise, bounds=limits)
-    if found is None or found.is_unchanged:
+    if found is None:
         return [f"{told}."]
     return [f"{told}; corrected for the choice among the {len(keys)} contenders, it is {found.text}."]
 

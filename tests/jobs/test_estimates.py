@@ -284,10 +284,11 @@ def test_collapsed_seeds_are_found():
     assert (told == gone.sum(1)).mean() >= 0.9
 
 
-def test_a_correction_that_changes_no_shown_digit_is_not_told():
+def test_a_correction_that_changes_no_shown_digit_is_none_and_its_interval_is_told():
     found = Picked(0.5461, 0.34, 0.752, 4, seen=0.5459)
     assert found.is_unchanged
-    assert not found.sentence
+    assert "too good" not in found.sentence
+    assert found.sentence.endswith("with the noise of all, its mean is 0.546 (95 %: 0.340 to 0.752).")
     assert "corrected, with the noise of all, it is 0.546" in Picked(0.5461, 0.34, 0.752, 4, seen=0.551).sentence
     cells = [{0: 0.9, 1: 0.8}, {0: 0.1, 1: 0.12}]
     assert shrunk(cells, maximise=True).seen == pytest.approx(0.85)
