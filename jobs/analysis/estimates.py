@@ -145,15 +145,10 @@ class Picked:
         return f"{self.mean:.{places}f} (95 %: {self.low:.{places}f} to {self.high:.{places}f})"
 
     @property
-    def is_unchanged(self) -> bool:
-        """Whether the correction changes nothing in the digits that are shown."""
-        return self.text == replace(self, mean=self.seen).text
-
-    @property
     def sentence(self) -> str:
         """The estimate for people, who see the mean of the same values beside it; its interval tells even the same."""
         picked = f"The best of {self.competitors} was picked by these values"
-        if self.is_unchanged:
+        if self.text == replace(self, mean=self.seen).text:
             return f"{picked}: with the noise of all, its mean is {self.text}."
         return f"{picked}, so on average its mean is too good: corrected, with the noise of all, it is {self.text}."
 

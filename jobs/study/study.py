@@ -136,12 +136,14 @@ def from_mapping(content: Mapping[str, Any]) -> Study:
         UserError: one line for each mistake: key, what is wrong, what would be right.
 
     Examples:
-        >>> study = from_mapping({
-        ...     "study": "first",
-        ...     "trial": {"data": "digits", "epochs": 2},
-        ...     "space": {"learning_rate": {"grid": [2e-4, 1e-3]}},
-        ...     "seeds": [0, 1],
-        ... })
+        >>> study = from_mapping(
+        ...     {
+        ...         "study": "first",
+        ...         "trial": {"data": "digits", "epochs": 2},
+        ...         "space": {"learning_rate": {"grid": [2e-4, 1e-3]}},
+        ...         "seeds": [0, 1],
+        ...     }
+        ... )
         >>> study.name, study.seeds
         ('first', (0, 1))
     """
