@@ -291,9 +291,11 @@ def _interval(
     weights = _likeness(rows)[:, :-1] / sizes[group]
     weights[:-1][group[:, None] == group] = 0.0
     places = np.stack([values, gains], axis=1)
+    # As shares of the largest, no square leaves what a number can hold.
+    places /= np.abs(places).max() or 1.0
     spread = places[:-1].std(axis=0)
     # Equal numbers have a spread of rounding alone.
-    equal = spread <= 1e-9 * np.abs(places[:-1]).max()
+    equal = spread <= 1e-9
     places = (places - places[:-1].mean(axis=0)) / np.where(equal, 1.0, spread)
     centres = _regressed(places, still, weights)
     errors = np.abs(still - centres[:-1])

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from jobs.health import forecast as forecasts
@@ -165,6 +165,8 @@ def test_a_course_below_zero_is_not_lifted_to_those_of_the_others():
     st.lists(SCORES, min_size=1, max_size=EPOCHS - 1),
     st.sampled_from(["nmi", "ari", "raw_score"]),
 )
+@example([[5e-155] * EPOCHS, [0.0] * EPOCHS], [1.0], "nmi")
+@example([[0.5] * EPOCHS, [0.2] * EPOCHS], [1e200], "raw_score")
 def test_an_interval_holds_its_value_and_stays_on_the_scale(courses, own, metric):
     known = [past("s", str(place), courses[place % len(courses)]) for place in range(12)]
     found = expected(past("s", "own", own, is_whole=False), known, metric)
