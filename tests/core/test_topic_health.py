@@ -5,7 +5,7 @@ Numbers of epochs 5 to 15 on ng20_clean_like1883 (K = 20, batches of 256, rate .
 - `topic_word_overlap`: .16 to .31 in GC-ATM, .09 in NMF, .19 in NMF with K = 100; .63 in GC-ATM with a rate of .03.
 - `active_topics`: 1 in GC-ATM after 15 epochs, 1 in NMF, .96 in NMF with K = 100; .4 in GC-ATM with a rate of .0001.
 - `critic_accuracy`: .83 to .93 in GC-ATM; from epoch 5 on above .995 with 50 steps of the critic to one of the others.
-  `npmi` is .04 then. In 600 made-up documents of three topics the accuracy was 1 and the `npmi` .73.
+  `npmi` is .04 then. In 600 made-up documents of three topics they were .98 to 1 and .73 (six trials).
 """
 
 from __future__ import annotations
