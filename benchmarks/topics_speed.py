@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import copy
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -221,7 +220,9 @@ def child(what: str, form: str, path: Path) -> None:
     scored = ScoredTrial(data=data, samples=samples, n_clusters=TOPICS, batch_size=BATCH, seed=0)
     found = method.scoring(scored)(method, due=True, last=True, outputs=None)
     seconds = {"training": trained - began, "scoring": time.process_time() - trained}
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    # What `getrusage` tells counts from the process that started this one.
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    most = int(status.partition("VmHWM:")[2].split()[0]) * 1024 / 1e9
     print(json.dumps({"GB": most, "npmi": found.metrics["npmi"], **seconds}), flush=True)
 
 
