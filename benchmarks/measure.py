@@ -25,7 +25,7 @@ from benchmarks.rows import KEPT_IN
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "benchmarks.md"
 QUICK = ("startup", "overhead", "aggregate", "evaluation", "retrieval", "health", "topic_scores")
-SCRIPTS = (*QUICK, "conclusions", "live", "speed", "cluster_counts", "growth", "quality")
+SCRIPTS = (*QUICK, "conclusions", "live", "speed", "cluster_counts", "growth", "topics_speed", "quality")
 
 Row = dict[str, str]
 """Column to cell."""

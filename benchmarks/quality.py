@@ -142,7 +142,10 @@ def measure_topics(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
     for method, scores in found.items():
         seconds = max(row["seconds"] for row in methods[method].values())
         figures = " / ".join(_mean(scores[key]) for key in TOPIC_COLUMNS)
-        tell(f"{WHAT[name]}, `{method}`: NPMI / diversity / document NMI / purity", f"{figures}; {seconds:.0f} s")
+        seeds = zip(sorted(methods[method]), zip(*scores.values(), strict=True), strict=True)
+        each = ", ".join(f"seed {seed}: {' / '.join(f'{one:.3f}' for one in values)}" for seed, values in seeds)
+        what = f"{WHAT[name]}, `{method}`: NPMI / diversity / document NMI / purity"
+        tell(what, f"{figures}; {each}; at most {seconds:.0f} s")
     for method, scores in found.items():
         other = "bat" + method.partition(",")[1] + method.partition(",")[2]
         if method.startswith("gc-atm") and other in found:

@@ -319,11 +319,12 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         code="CRITIC_WON",
-        cases=((Condition("critic_accuracy", ">", 0.99),),),
+        cases=((Condition("critic_accuracy", ">", 0.99), Condition("npmi", "<", 0.1)),),
         window=3,
         after=0.1,
         source=_TOPICS,
-        why="The critic tells nearly all made documents from the real ones: the generator falls behind",
+        why="The critic tells nearly all made documents from the real ones, and the topics are hardly coherent: the "
+        "generator falls behind",
         change=(
             Change("method.n_critic", "lower"),
             Change("method.generator_learning_rate", "raise"),

@@ -28,6 +28,8 @@ NEWSGROUPS = "20newsgroups"
 _REMOVABLE = ("headers", "footers", "quotes")
 # The end of the name of a folder that is a part, as in 20news-bydate-train.
 _PART = re.compile(r"(?:.*[_.-])?(train|training|test|testing|val|valid|validation|dev)", re.IGNORECASE)
+# The line that scikit-learn prints above its messages.
+_RULE = 80 * "_"
 # A larger file is no document: 16 MiB.
 _LARGEST = 1 << 24
 
@@ -254,14 +256,14 @@ def _loaded(file: Path, removed: tuple[str, ...]) -> list[Any]:
         with contextlib.redirect_stdout(said):  # where it says what is wrong with the file
             return [fetch_20newsgroups(subset=one, shuffle=False, remove=removed, **kept) for one in ("train", "test")]
     except (*damage(), AttributeError, TypeError) as error:
-        reason = " ".join(f"{said.getvalue()} {error}".replace("_", "").split())[:200]
+        reason = " ".join(f"{said.getvalue()} {error}".replace(_RULE, "").split())[:200]
         raise fault(file, f"scikit-learn cannot read it ({reason}): let it fetch the data set again") from error
 
 
 def _newsgroups(options: TextOptions) -> TextSource:
     import numpy as np
 
-    removed = options.remove or ()
+    removed = tuple(options.remove or ())  # a trial's options are a list by then
     if strange := [one for one in removed if one not in _REMOVABLE]:
         raise fault(NEWSGROUPS, f"`remove` names {strange[0]!r}: it may name {', '.join(_REMOVABLE)}")
     _check_folder(NEWSGROUPS, options)

@@ -66,9 +66,10 @@ def metric_column(columns: Iterable[str], metric: str) -> str:
         raise UserError(f"No trial has a value of {metric!r}: name another metric, such as {told}.")
     if f"health.{metric}" in names and f"metric.{metric}" not in names:
         return f"health.{metric}"
-    if uses_labels(metric) and stored and not has_labels:
-        if not is_scored:
-            raise UserError(f"No trial has been scored yet, so none has the metric {metric!r}.")
+    needs_labels = uses_labels(metric) and not has_labels
+    if not is_scored and (needs_labels or not stored):
+        raise UserError(f"No trial has been scored yet, so none has the metric {metric!r}.")
+    if needs_labels:
         raise UserError(f"The metric {metric!r} compares with labels, which these data have not: use {CONSENSUS!r}.")
     return resolve(metric, names)
 

@@ -231,7 +231,14 @@ def _units(words: tuple[str, ...]) -> dict[str, str]:
 
 
 def _answered(answers: Answers, question: Question) -> Answers:
-    return answers.also(question, click.prompt(question.text, type=click.Choice(question.answers)))
+    from jobs.present.visible import bounded
+
+    asked = _folded(f"{bounded(question.text)} ({', '.join(question.answers)})", width() - len(": "))
+    return answers.also(question, click.prompt(asked, type=click.Choice(question.answers), show_choices=False))
+
+
+def _folded(text: str, columns: int) -> str:
+    return textwrap.fill(text, columns, break_long_words=False, break_on_hyphens=False)
 
 
 def _show(prepared: Prepared) -> None:
@@ -243,7 +250,7 @@ def _show(prepared: Prepared) -> None:
     heads = [Column(head, right=False) for head in ("column", "becomes", "first values")]
     click.echo(render(heads, preview(prepared, columns), "table", width=columns), nl=False)
     for note in prepared.notes:
-        click.echo(textwrap.fill(bounded(note), columns, break_long_words=False, break_on_hyphens=False))
+        click.echo(_folded(bounded(note), columns))
 
 
 def _may_ask() -> bool:

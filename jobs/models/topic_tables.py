@@ -96,10 +96,11 @@ def notes(found: TrialTopics) -> list[str]:
     told = ["npmi: of the top 10 words. docs: training documents in which the topic is the strongest."]
     if found.others:
         several = found.others > 1
+        which = f"each of the {found.others} other seeds" if several else "the other seed"
         told.append(
-            f"stable: the mean share of a topic's top {COMPARED} words that its match in "
-            f"{f'each of the {found.others} other seeds' if several else 'the other seed'} has. again: in how many of "
-            f"them at least {COMPARED * AGAIN:.0f} of the {COMPARED} words come again."
+            f"stable: the mean share of a topic's top {COMPARED} words that its match in {which} has. again: "
+            f"{'in how many of them' if several else '1 of 1 if'} at least {COMPARED * AGAIN:.0f} of the {COMPARED} "
+            "words come again."
         )
     else:
         told.append("One seed: which topics come again is not known. More seeds tell it.")

@@ -118,7 +118,8 @@ def choose(table: pa.Table, metric: str, mode: str, trial: str | None = None, *,
     rows = _with_topics(table)
     if not rows:
         raise UserError(
-            "No trial of these results has topics: only a topic model has them, such as the methods bat and nmf."
+            "No trial of these results has topics: a topic model, such as the methods bat and nmf, has them "
+            "once it is scored."
         )
     if trial is None:
         try:

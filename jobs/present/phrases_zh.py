@@ -191,7 +191,7 @@ WHY = {
     "TRAINING_DID_NOT_HELP": "输入数据的聚类比训练得到的聚类更符合输入中的近邻，因此以前者为结果",
     "TOPIC_COLLAPSE": "各主题的高权重词相同：平均每个主题有一半以上的词与另一个主题相同",
     "DEAD_TOPICS": "有主题的权重在几乎所有文档中都相同",
-    "CRITIC_WON": "判别器几乎能区分所有生成的文档和真实文档：生成器落后了",
+    "CRITIC_WON": "判别器几乎能区分所有生成的文档和真实文档，且主题几乎不连贯：生成器落后了",
 }
 """What a rule of `core.evaluation.rules` means, by its code."""
 

@@ -2,11 +2,14 @@
 """Documents of words: against scikit-learn, in all forms, hostile bags, splits without leaks, and the cache."""
 
 import csv
+import hashlib
+import io
+import json
 import os
-import pickle
 import re
-import zlib
+import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyarrow import parquet
 from scipy import sparse
+from sklearn.datasets import _twenty_newsgroups, fetch_20newsgroups
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfTransformer, TfidfVectorizer
-from sklearn.utils import Bunch
 
 from core.data import corpus as corpus_module
 from core.data import vocabulary
@@ -502,34 +505,53 @@ def test_hostile_words_are_shown_as_they_are(tmp_path, command):
     assert r"\x1b[31mred" in out
 
 
-def newsgroups(home, **changed):
-    def part(times, name):
-        names = ["sci.space", "rec.autos"]
-        texts = [f"From: me\nSubject: {names[i % 2]}\n\nword{i % 3} moon car" for i in range(times)]
-        files = np.array([f"/home/x/20news-bydate-{name}/{names[i % 2]}/{i}" for i in range(times)])
-        return Bunch(data=texts, target=np.arange(times) % 2, filenames=files, target_names=names, DESCR="")
-
-    home.mkdir(exist_ok=True)
-    content = pickle.dumps({"train": part(6, "train"), "test": part(4, "test")})
-    (home / "20news-bydate_py3.pkz").write_bytes(changed.get("content", zlib.compress(content)))
-
-
-def test_twenty_newsgroups_are_read_where_they_are(tmp_path, monkeypatch):
+@pytest.fixture
+def newsgroups(tmp_path, monkeypatch):
+    """The file of scikit-learn's 20 Newsgroups, written by scikit-learn itself, of an archive with ten posts."""
+    names, archive, home = ["rec.autos", "sci.space"], tmp_path / "posts.tar.gz", tmp_path / "home"
+    with tarfile.open(archive, "w:gz") as packed:
+        for part, times in (("train", 6), ("test", 4)):
+            for i in range(times):
+                text = f"From: J\xe9r\xf4me\nSubject: {names[i % 2]}\n\nword{i % 3} moon car".encode("latin1")
+                post = tarfile.TarInfo(f"20news-bydate-{part}/{names[i % 2]}/{i}")
+                post.size = len(text)
+                packed.addfile(post, io.BytesIO(text))
+    hashed = hashlib.sha256(archive.read_bytes()).hexdigest()
+    # The address of the real archive is the only thing that is another.
+    here = _twenty_newsgroups.ARCHIVE._replace(url=archive.as_uri(), checksum=hashed)
+    monkeypatch.setattr(_twenty_newsgroups, "ARCHIVE", here)
+    fetch_20newsgroups(data_home=home)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "home"))
-    saying("is not on this machine, and conclus downloads nothing", path="20newsgroups")
-    newsgroups(tmp_path / "home")
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(home))
+    return home / "20news-bydate_py3.pkz"
+
+
+def test_twenty_newsgroups_are_read_where_they_are(newsgroups):
     data = documents.load(path="20newsgroups")
-    assert data.feature_names == ("autos", "car", "moon", "rec", "sci", "space", "subject", "word0", "word1", "word2")
+    assert data.feature_names == (
+        *("autos", "car", "jérôme", "moon", "rec", "sci"),
+        *("space", "subject", "word0", "word1", "word2"),
+    )
     assert data.parts.tolist() == [0] * 6 + [2] * 4
-    assert data.class_names == ("sci.space", "rec.autos")
-    assert data.ids[0] == "20news-bydate-train/sci.space/0"
+    assert data.class_names == ("rec.autos", "sci.space")
     bare = documents.load(path="20newsgroups", remove=("headers",), labels="none", split_by="none")
     assert bare.feature_names == ("car", "moon", "word0", "word1", "word2")
     assert (bare.labels, bare.parts) == (None, None)
     saying("`remove` names 'signatures'", path="20newsgroups", remove=("signatures",))
-    newsgroups(tmp_path / "home", content=b"broken")
+    newsgroups.write_bytes(b"broken")
     saying("scikit-learn cannot read it", path="20newsgroups")
+    newsgroups.unlink()
+    saying("is not on this machine, and conclus downloads nothing", path="20newsgroups")
+    assert not newsgroups.exists()
+
+
+def test_a_study_of_twenty_newsgroups_runs(newsgroups, command):
+    trial = {"data": {"name": "documents", "path": "20newsgroups", "remove": ["headers"]}, "method": "nmf"}
+    study = {"study": "posts", "trial": {**trial, "n_clusters": 2}, "seeds": [0], "select": {"metric": "mean5.npmi"}}
+    Path("s.yaml").write_text(json.dumps(study))
+    code, _, err = command("run", "s.yaml", "--workers", "1")
+    assert (code, "1 trial is done" in err) == (0, True), err
+    assert "6 training documents of 20newsgroups" in command("topics")[1]
 
 
 def test_new_documents_become_rows_over_the_words_of_the_training(tmp_path):

@@ -306,12 +306,13 @@ def test_every_key_that_a_name_means_exists_in_a_study_or_is_no_option():
             assert target.removeprefix("param.").rpartition(".")[2] in {*names._keys(), "name"}, target
 
 
-@pytest.mark.parametrize(("answers", "code", "count"), [("2025\ny\n", 0, 1), ("\nn\n", 1, 0)])
+@pytest.mark.parametrize(("answers", "code", "count"), [("note\n2025\ny\n", 0, 1), ("note\n\nn\n", 1, 0)])
 def test_at_a_terminal_the_year_and_the_columns_are_asked_for(root, tmp_path, answers, code, count):
-    (tmp_path / "t.md").write_text("| date | lr |\n|---|---|\n| 06-07 08:18:15 | 0.1 |\n")
+    (tmp_path / "t.md").write_text("| date | lr | most |\n|---|---|---|\n| 06-07 08:18:15 | 0.1 | 7 |\n")
     ours, theirs = pty.openpty()
     call = [sys.executable, "-m", "conclus", "import", str(tmp_path / "t.md"), "--results", str(tmp_path / "results")]
-    with subprocess.Popen(call, cwd=root, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
+    streams = {"stdin": theirs, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(call, cwd=root, env={**os.environ, "COLUMNS": "60"}, **streams) as running:
         os.write(ours, answers.encode())
         out = running.communicate()[0].decode()
     os.close(ours)
@@ -319,6 +320,10 @@ def test_at_a_terminal_the_year_and_the_columns_are_asked_for(root, tmp_path, an
     assert running.returncode == code, out
     assert "The year of the dates" in out
     assert "Import 1 of 1 row" in out
+    # No question is wider than the terminal, or breaks a word.
+    question = out[: out.index("column")].splitlines()
+    assert question[0] == "t.md: most holds numbers and its name is not known: is it"
+    assert max(map(len, question)) <= 60
     found = rows(tmp_path / "results") if count else []
     assert len(found) == count == (tmp_path / "results").exists()
     if count:

@@ -185,6 +185,8 @@ def test_one_seed_tells_nothing_about_luck(results):
     found = run(results, "--trial", "b1", "--where", "seed == 1")
     assert "One seed: which topics come again is not known." in found.stdout
     assert "again" not in found.stdout.splitlines()[2]
+    told = " ".join(run(results, "--trial", "b1", "--where", "seed != 2").stdout.split())
+    assert "its match in the other seed has. again: 1 of 1 if at least 5 of the 10 words come again." in told
 
 
 def test_other_data_and_unfinished_seeds_are_no_other_seeds(tmp_path):

@@ -62,6 +62,8 @@ def test_a_metric_of_trials_that_were_not_scored_yet_is_no_matter_of_labels():
     columns = ["metric.loss", "best.loss", "health.confidence"]
     with pytest.raises(UserError, match="No trial has been scored yet, so none has the metric 'nmi'"):
         metric_column(columns, "nmi")
+    with pytest.raises(UserError, match="so none has the metric 'mean5"):
+        metric_column(["study", "status", "health.consensus"], "mean5.npmi")
     with pytest.raises(UserError, match="which these data have not"):
         metric_column([*columns, "health.label_free"], "nmi")
 
