@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from core.errors import UserError, counted
-from jobs.analysis import apart, data_sets, pareto, samples, selection
+from core.errors import counted
+from jobs.analysis import apart, data_sets, outcomes, pareto, samples, selection
 from jobs.analysis.estimates import COLLAPSED, Picked, Score, collapsed, score, shrunk
 from jobs.analysis.intervals import mean, resolution, rounding
 from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, having, lost, lost_notes
@@ -37,10 +37,6 @@ from jobs.results.reader import column_cells, take
 
 _SHOWN = 0.0005
 """Smaller differences are 0 to three decimals."""
-
-
-class NoValueError(UserError):
-    """No finished trial has a value of the metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +171,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
-        raise NoValueError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
+        outcomes.refuse_without_value(table, metric)
     data_sets.refuse_several(table, [row for cell in scored for row in cell.rows])
     rescaling = _rescaling(scored, constant)
     if is_loss(column) and rescaling:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, selection
 from jobs.analysis.data_sets import SeveralDataSetsError
+from jobs.analysis.outcomes import refuse_without_value
 from jobs.analysis.pareto import NO_AIMS, ranked
 from jobs.analysis.samples import METHOD, best_row, constants
 from jobs.analysis.scores import CONSENSUS, about_labels, metric_column, metric_name
@@ -121,8 +122,11 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
         raise UserError(f"{error} Name a trial with --trial. {_with_clusters(folder)}") from error
     row = best_row(finished, table["attempt_id"].to_pylist(), maximise=mode == "max")
     if row is None:
-        keeping = " and keeps the study's constraints" if wishes.limits else ""
-        raise UserError(f"No finished trial of {study} has a value of {metric!r}{keeping}: wait for one.")
+        if wishes.limits:
+            raise UserError(
+                f"No finished trial of {study} has a value of {metric!r} and keeps the study's constraints."
+            )
+        refuse_without_value(table, metric, loaded.columns)
     value = table[column][row].as_py()
     of = counted(len(finished), "finished trial")
     why = f"the best of {of} by {metric_name(column)}, {about_labels(column)}: {value:.3f}"
