@@ -11,7 +11,7 @@ import pyarrow as pa
 from core.errors import counted
 from jobs.analysis import apart, data_sets, outcomes, pareto, samples, selection
 from jobs.analysis.estimates import COLLAPSED, Picked, Score, collapsed, score, shrunk
-from jobs.analysis.intervals import mean, resolution, rounding
+from jobs.analysis.intervals import fixed, mean, resolution, rounding
 from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, having, lost, lost_notes
 from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Standing
 from jobs.analysis.scores import (
@@ -391,6 +391,6 @@ def _choice_notes(column: str, mode: str, entries: Sequence[Entry], mixed: str) 
     chosen = max(reversed(known), key=lambda entry: entry.secondary[CONSENSUS].mean)
     below = entries[0].score.mean - chosen.score.mean
     place = "as good as the best" if chosen.rank > 1 else "the best"
-    place = f"{below:.3f} below the best" if below >= _SHOWN else place
+    place = f"{fixed(below)} below the best" if below >= _SHOWN else place
     name = metric_name(column)
-    return [f"The first by consensus, which uses no labels, has {name} {chosen.score.mean:.3f}: {place}."]
+    return [f"The first by consensus, which uses no labels, has {name} {fixed(chosen.score.mean)}: {place}."]

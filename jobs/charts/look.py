@@ -41,6 +41,8 @@ LEGEND = 32
 """The most letters of a line of a legend."""
 LINES = f"split(datum.label, '{_BREAK}')"
 """The label of an axis or a legend whose names are `broken`: an expression that holds no name."""
+_TICK = "isNumber(datum.value) && abs(datum.value) >= 1e9 ? format(datum.value, '.3~g') : datum.label"
+"""The label of a tick: long numbers in scientific form."""
 TELL = alt.value(alt.ExprRef("datum.told"))
 """The tooltip of a mark: the lines in its `told`. As a value, they may hold names from strangers."""
 DIM = 0.07
@@ -226,6 +228,7 @@ def declared(
         titleFontSize=12,
         titleFontWeight="normal",
         labelLimit=180,
+        labelExpr=_TICK,
     )
     chart = chart.configure_legend(
         labelColor=INK,

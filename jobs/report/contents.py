@@ -15,6 +15,7 @@ from jobs.analysis.comparison import Boards, Comparison, comparison, leaderboard
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
+from jobs.analysis.intervals import fixed
 from jobs.analysis.leaderboard import Leaderboard, wanted_columns
 from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.scores import LABEL_FREE, RescaledError, metric_column, metric_name, within_trial
@@ -353,7 +354,7 @@ def _clusters(
     if not rows:
         return _NO_CLUSTERS
     best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
-    which = f"trial {best['trial_key']}, {metric_name(metric)} {best[column]:.3f}"
+    which = f"trial {best['trial_key']}, {metric_name(metric)} {fixed(best[column])}"
     others = f"the best of the {len(rows):,}{f' on {data}' if len(parts) > 1 else ''} whose clusters are stored"
     why = f"{which}, {others if len(rows) > 1 else 'the only one whose clusters are stored'}"
     try:

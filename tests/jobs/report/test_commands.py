@@ -147,3 +147,33 @@ def test_the_figure_is_the_chart_of_the_page(results, tmp_path, command):
     drawn = charts(gather([str(results)], "nmi", "max"), "effect", ["learning_rate"])[0]
     assert json.dumps(drawn["layer"], separators=(",", ":")) in page.read_text()
     assert "learning_rate" in figure.read_text()
+
+
+def test_huge_numbers_are_in_scientific_form_wherever_they_are_shown(store, tmp_path, command):
+    store.put(
+        "s",
+        [
+            store.attempt(
+                "s", cell, seed, {"rate": 10.0 ** (90 + cell)}, 0.5, 4,
+                seconds=9.0e98, metrics={"big": (value := (1.2345678901234567 + cell + seed / 10) * 1e99)},
+                history=[(epoch, 1.0, "big", value * epoch / 4) for epoch in range(1, 5)],
+            )
+            for cell in range(3)
+            for seed in range(3)
+        ],
+    )  # fmt: skip
+    asked = ("--metric", "big", "--mode", "max")
+    said = command("aggregate", tmp_path, *asked)[1]
+    assert "3.335e+99 ±2.484e+98" in said
+    assert "its mean is 3.335e+99 (95 %: 3." in " ".join(said.split())
+    said += command("report", tmp_path, "--format", "latex", *asked)[1] + command("status", tmp_path)[1]
+    said += command("effect", tmp_path, "rate", *asked)[1]
+    assert command("report", tmp_path, *asked, "--out", tmp_path / "page.html")[0] == 0
+    page = (tmp_path / "page.html").read_text()
+    told = re.findall(r'"told": ?"[^"]*"', page)
+    assert any("3.335e+99" in one for one in told)
+    assert command("plot", tmp_path, "leaderboard", *asked, "--out", tmp_path / "f.svg")[0] == 0
+    said += " ".join(re.findall(r">([^<>]*)</text>", (tmp_path / "f.svg").read_text()))
+    said += " ".join(told) + " ".join(re.findall(r">([^<>]*)</t[dh]>", page))
+    assert "e+99" in said
+    assert re.findall(r"\d[\d,]{11,}|\d\.\d{6,}e", said) == []
