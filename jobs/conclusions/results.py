@@ -302,19 +302,16 @@ class Results:
         Raises:
             UserError: The file ends in something else, or there are no results with the metric.
         """
-        from jobs.present.output import made, warn
+        from jobs.present.output import made
         from jobs.report import html
-        from jobs.report.contents import gather
+        from jobs.report.asked import asked
         from jobs.results.storage import put
 
         arguments.check_path("out", out, "write the name of a file, as 'report.html'")
         out = Path(out)
         if out.suffix != ".html":
             raise UserError(f"{str(out)!r} should end in .html; `conclus report` writes tables for papers.")
-        chosen = inputs.chosen_metric(self.paths, self.studies, *self._wanted(on, mode))
-        aims = inputs.chosen_aims(self.paths, self.studies)
-        found = gather(self.paths, *chosen, aims=aims, where=self.where, studies=self.studies)
-        warn([*found.notes, *found.skipped])
+        found = asked(self.paths, self.where, self.studies, self._wanted(on, mode))
         put(out, html.page(found, made()).encode())
         return out
 

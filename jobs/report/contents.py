@@ -30,6 +30,7 @@ from jobs.health.settings import settings
 from jobs.models import assignments, topics
 from jobs.models.topics import TrialTopics
 from jobs.present.health import JudgedTrials, ordered
+from jobs.present.names import USUAL, ShownNames
 from jobs.report import cluster_contents, cluster_data
 from jobs.report.cluster_contents import SECTION, ClusterContents
 from jobs.report.reading import Reading, attempts
@@ -89,6 +90,7 @@ class Contents:
         courses: The courses to draw, by a name for the trial: those of the best trial and of some with codes.
         skipped: Files that could not be read, as whole sentences.
         notes: Other remarks on the files, as whole sentences.
+        labels: How metrics, parameters, methods and data sets are called.
     """
 
     metric: str
@@ -115,6 +117,7 @@ class Contents:
     courses: Mapping[str, Course]
     skipped: Sequence[str]
     notes: Sequence[str]
+    labels: ShownNames = USUAL
 
     @property
     def board(self) -> Leaderboard | None:
