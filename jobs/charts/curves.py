@@ -24,6 +24,7 @@ from jobs.charts.look import (
     broken,
     by_legend,
     declared,
+    epoch_axis,
     long_legend,
     opacity,
     picked,
@@ -150,8 +151,8 @@ def _marked(
 
 
 def _epoch() -> alt.X:
-    axis = alt.Axis(tickMinStep=1, grid=False)
-    return alt.X("epoch:Q", title=plain("epoch"), axis=axis, scale=alt.Scale(zero=False, nice=False, padding=_EDGE))
+    scale = alt.Scale(zero=False, nice=False, padding=_EDGE)
+    return alt.X("epoch:Q", title=plain("epoch"), axis=epoch_axis(), scale=scale)
 
 
 def _height(metric: str, limits: Sequence[float] = (), field: str = "value") -> alt.Y:

@@ -144,6 +144,13 @@ def row_axis(*, domain: bool = True) -> alt.Axis:
     return alt.Axis(labelColor=INK, labelExpr=LINES, labelOffset=middle, ticks=False, domain=domain)
 
 
+def epoch_axis() -> alt.Axis:
+    """The axis of epochs: ticks at whole numbers alone, however few there are, also where a chart is zoomed."""
+    whole = {"condition": {"test": "datum.value % 1 == 0", "value": 1}, "value": 0}
+    label = "datum.value % 1 == 0 ? format(datum.value, ',') : ''"
+    return alt.Axis(tickMinStep=1, grid=False, labelExpr=label, tickOpacity=whole)
+
+
 def step(names: Sequence[str], least: int) -> int:
     """The pixels of a row beside which such names stand, at least so many."""
     most = max((name.count(_BREAK) + 1 for name in names), default=1)

@@ -9,6 +9,8 @@ from html import unescape
 import pytest
 from PIL import Image
 
+from jobs.charts.courses import courses
+from jobs.charts.figure import figure
 from jobs.report.contents import gather
 from jobs.report.plots import charts
 
@@ -203,3 +205,13 @@ def test_huge_numbers_are_in_scientific_form_wherever_they_are_shown(store, tmp_
     said += " ".join(told) + " ".join(re.findall(r">([^<>]*)</t[dh]>", page))
     assert "e+99" in said
     assert re.findall(r"\d[\d,]{11,}|\d\.\d{6,}e", said) == []
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
+def test_an_axis_of_few_epochs_has_whole_numbers_alone(store, tmp_path, command, epochs):
+    drawn = courses({"a": {"label_free": [(epoch, 0.5) for epoch in range(1, epochs + 1)]}}, "value", "words")
+    (tmp_path / "x.svg").write_bytes(figure([drawn], ".svg", 7.0))
+    told = {word for word in words_of(tmp_path / "x.svg") if re.fullmatch(r"[\d.]+", word) and float(word) >= 0.9}
+    assert told <= {str(epoch) for epoch in range(1, epochs + 1)}
+    if epochs > 1:
+        assert len(told) == epochs
