@@ -30,7 +30,7 @@ from jobs.analysis.scores import (
     scale_notes,
     uses_labels,
 )
-from jobs.analysis.ties import FEW, FEW_SEEDS, tied
+from jobs.analysis.ties import FEW, FEW_SEEDS, overlap_notes, tied
 from jobs.results.header import FINISHED
 from jobs.results.names import MEAN5, PARAM
 from jobs.results.reader import column_cells, take
@@ -195,6 +195,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
         *_notes(column, cells),
         *pareto.notes([cell.standing for cell in scored], aims),
         *_seed_notes(entries, best),
+        *overlap_notes(entries[0].score, [one.score for one in entries if one.tied is False]),
         *scale_notes(column, mode, rescaling, imported=any(cell.imported for cell in scored)),
         *_choice_notes(column, mode, entries, selection.mixed(table)),
         *lost_notes(table, [(one.study, one.config_key) for one in cells if not one.values], constant),

@@ -9,7 +9,7 @@ from core.errors import counted
 from jobs.analysis.importance import Importance, Share
 from jobs.analysis.interaction import Interaction
 from jobs.charts import heat
-from jobs.present.importance import contrasts_sheet, hidden_pairs, importance_sheet, shown
+from jobs.present.importance import contrasts_sheet, hidden_pairs, importance_sheet, remarks, shown
 from jobs.present.leaderboard import Sheet
 from jobs.present.names import ShownNames
 from jobs.present.tables import Column
@@ -37,8 +37,8 @@ def importance(found: Importance | None, refusal: str) -> Markup | None:
     if found is None:
         return pieces.note(refusal) if refusal else None
     table = pieces.sheet_table(_with_pictures(found), "Shares of the variance", wrap=["verdict"], sortable=False)
-    remarks = [*hidden_pairs(found), *found.notes]
-    return join([pieces.note(_SHARES), table, map(pieces.note, remarks)])
+    told = [*hidden_pairs(found), *remarks(found)]
+    return join([pieces.note(_SHARES), table, map(pieces.note, told)])
 
 
 def _with_pictures(found: Importance) -> Sheet:
