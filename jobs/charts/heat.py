@@ -12,11 +12,13 @@ from jobs.analysis import intervals
 from jobs.analysis.comparison import ComparedRow, Comparison
 from jobs.analysis.interaction import Interaction
 from jobs.analysis.samples import METHOD
-from jobs.charts.look import SOFT, TELL, declared, distinct, rows
+from jobs.charts.look import SOFT, TELL, cut, declared, distinct, in_full, rows
 from jobs.present import tables
 from jobs.present.names import USUAL, ShownNames
 
 _STEP = 40
+_DOWN, _ACROSS = 26, 13
+"""The most letters of the names of rows and of columns."""
 
 
 def draw(found: Interaction, names: ShownNames = USUAL) -> dict[str, Any]:
@@ -98,10 +100,12 @@ def _heat(
         titles: What the rows and what the columns are.
         words: The text alternative of the chart.
     """
-    down, across = distinct(down), distinct(across)
+    whole = [*down, *across]
+    down, across = cut(down, _DOWN), cut(across, _ACROSS)
+    words += in_full(whole, [*down, *across])
     data = [{"down": down[i], "across": across[j], **cell} for (i, j), cell in cells.items()]
     empty = [
-        {"down": one, "across": other, "text": "none", "told": ["no trial"]}
+        {"down": one, "across": other, "text": "none", "told": ["no trial", whole[i], whole[len(down) + j]]}
         for i, one in enumerate(down)
         for j, other in enumerate(across)
         if (i, j) not in cells

@@ -35,6 +35,9 @@ _BREAK = "\u00a0 "
 """Where a line of a name ends; see `broken`."""
 _LINE = 14
 """Pixels of a line of a name."""
+_ROUNDS = 3
+_TOLD = 20
+"""So many names are told in full."""
 ROW = 20
 """The most letters of a line of a name beside a row."""
 LEGEND = 32
@@ -125,6 +128,41 @@ def broken(names: Sequence[str], letters: int) -> list[str]:
     last digits would be a wrong value.
     """
     return distinct([_BREAK.join(_wrapped(name, letters)) for name in names])
+
+
+def cut(names: Sequence[str], letters: int) -> list[str]:
+    """The names with at most so many letters: what is longer is cut in the middle, or around where it differs.
+
+    So no two look alike; a tooltip and `in_full` tell the whole of them.
+    """
+    found = {name: _cut(name, letters) for name in names}
+    for _ in range(_ROUNDS):
+        groups: dict[str, list[str]] = {}
+        for name, text in found.items():
+            groups.setdefault(text, []).append(name)
+        for group in groups.values():
+            if len(group) > 1:
+                start = next((i for i, signs in enumerate(zip(*group, strict=False)) if len({*signs}) > 1), 0)
+                found |= {name: _cut_at(name, start, letters) for name in group}
+    return distinct([found[name] for name in names])
+
+
+def in_full(names: Sequence[str], shown: Sequence[str]) -> str:
+    """A sentence for a text alternative with the names that a chart shows cut; empty if there are none."""
+    told = dict.fromkeys(name for name, text in zip(names, shown, strict=True) if "…" in text and text != name)
+    return f" In full: {'; '.join([*told][:_TOLD])}{'; …' if len(told) > _TOLD else ''}." if told else ""
+
+
+def _cut(name: str, letters: int) -> str:
+    tail = (letters - 1) // 2
+    return name if len(name) <= letters else f"{name[: letters - 1 - tail]}…{name[-tail:]}"
+
+
+def _cut_at(name: str, start: int, letters: int) -> str:
+    """The part of a name from a place on, with two letters before it."""
+    begin = min(start - 2, len(name) - letters + 1)
+    rest = f"…{name[begin:]}" if begin > 0 else name
+    return rest if len(rest) <= letters else f"{rest[: letters - 1]}…"
 
 
 def _wrapped(name: str, letters: int) -> list[str]:

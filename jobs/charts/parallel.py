@@ -10,7 +10,8 @@ import altair as alt
 from jobs.analysis.leaderboard import Leaderboard
 from jobs.charts.axis import FEW, Axis, axis
 from jobs.charts.configurations import parameter_names, told, verdict
-from jobs.charts.look import ACCENT, CARD, CROWD, INK, OTHER, SOFT, TELL, declared, distinct, picked, rows
+from jobs.charts.look import ACCENT, CARD, CROWD, INK, OTHER, SOFT, TELL, cut, declared, in_full, picked, rows
+from jobs.present import tables
 from jobs.present.leaderboard import params_sheet
 from jobs.present.names import USUAL, ShownNames
 
@@ -23,6 +24,8 @@ _STYLES = {
     "worse": {"colour": SOFT, "width": 1.2, "dash": []},
     "unknown": {"colour": SOFT, "width": 1.2, "dash": []},
 }
+_LETTERS = 19
+"""The most letters of the name of an axis."""
 COLUMN = 140
 """The fewest pixels of an axis."""
 
@@ -38,8 +41,8 @@ def draw(board: Leaderboard, start: int = 0, names: ShownNames = USUAL) -> dict[
     columns = {key: values for key, (values, _) in params_sheet(board, names).items()}
     called = parameter_names(board, names)
     scores = [entry.score.mean for entry in board.entries]
-    heads = distinct([*(called[key] for key in columns), names.metric(board.metric)])
-    axes = [axis(values) for values in columns.values()]
+    whole = [*(called[key] for key in columns), names.metric(board.metric)]
+    heads, axes = cut(whole, _LETTERS), [axis(values) for values in columns.values()]
     places = [_spread(one, values) for one, values in zip(axes, columns.values(), strict=True)]
     low, high = min(scores), max(scores)
     shares = [(one - low) / (high - low) if high > low else 0.5 for one in scores]
@@ -91,7 +94,10 @@ def draw(board: Leaderboard, start: int = 0, names: ShownNames = USUAL) -> dict[
         texts.mark_text(color=INK, **style),
         best.encode(x=x, y=y),
     ]
-    words = f"Parallel coordinates: {len(scores)} configurations from their parameters to {heads[-1].rstrip()}."
+    pairs = [*zip(whole, heads, strict=True)]
+    pairs += [(tables.cell_text(value), text) for one in axes if one.order for value, text in one.texts.items()]
+    words = f"Parallel coordinates: {len(scores)} configurations from their parameters to {whole[-1]}."
+    words += in_full(*zip(*pairs, strict=True))
     return declared(layers, _HEIGHT, words, picked(), crowd=len(data) > CROWD)
 
 
