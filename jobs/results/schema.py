@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -273,6 +273,17 @@ def _number(value: float | None) -> float | None:
 
 def _summable(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) > LARGEST else value
+
+
+def contradicted(params: Mapping[str, Any], cells: Mapping[str, Any]) -> list[str]:
+    """The parameters of which a row's columns and its `params_json` tell different values.
+
+    Args:
+        params: What `params_json` holds.
+        cells: The values of the columns by dotted key, without `param.`.
+    """
+    told = {name: _cell(params.get(name)) for name in {*params, *cells}}
+    return sorted(name for name, one in told.items() if cells.get(name) not in (one, _text(one)))
 
 
 def _params(rows: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:
