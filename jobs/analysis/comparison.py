@@ -21,7 +21,8 @@ from jobs.analysis import data_sets, outcomes
 from jobs.analysis.data_sets import DATA
 from jobs.analysis.estimates import COLLAPSED
 from jobs.analysis.intervals import ALPHA
-from jobs.analysis.leaderboard import Entry, Leaderboard, NoValueError, leaderboard
+from jobs.analysis.leaderboard import Entry, Leaderboard, leaderboard
+from jobs.analysis.outcomes import NoValueError
 from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.samples import METHOD
 from jobs.analysis.scores import metric_name

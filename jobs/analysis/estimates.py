@@ -14,6 +14,7 @@ from jobs.analysis import student
 from jobs.analysis.intervals import (
     CONFIDENCE,
     decimals,
+    fixed,
     half_width,
     mean,
     plus_minus,
@@ -77,7 +78,8 @@ class Score:
         if self.half_width is None or self.low is None or self.high is None or self.is_even:
             return plus_minus(self.mean, self.half_width)
         places = decimals(self.mean, min(self.mean - self.low, self.high - self.mean))
-        return f"{self.mean:.{places}f} -{self.mean - self.low:.{places}f} +{self.high - self.mean:.{places}f}"
+        down, up = fixed(self.mean - self.low, places), fixed(self.high - self.mean, places)
+        return f"{fixed(self.mean, places)} -{down} +{up}"
 
 
 def score(
@@ -142,7 +144,8 @@ class Picked:
     def text(self) -> str:
         """The estimate with its interval for people: `0.871 (95 %: 0.852 to 0.890)`."""
         places = decimals(self.mean, (self.high - self.low) / 2)
-        return f"{self.mean:.{places}f} (95 %: {self.low:.{places}f} to {self.high:.{places}f})"
+        mean, low, high = (fixed(one, places) for one in (self.mean, self.low, self.high))
+        return f"{mean} (95 %: {low} to {high})"
 
     @property
     def sentence(self) -> str:

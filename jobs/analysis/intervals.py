@@ -22,6 +22,7 @@ ENOUGH = 4
 _MOST_DIGITS = 4
 """Values with more decimals do not count as rounded."""
 _EQUAL = 1e-9
+_LONG = 1e9
 
 
 def mean(values: Sequence[float]) -> float:
@@ -382,8 +383,13 @@ def holm(p_values: Sequence[float], alpha: float = ALPHA) -> list[bool]:
 def plus_minus(mean: float, half_width: float | None) -> str:
     """A mean with its interval, to three decimals, or more if the interval is smaller than that."""
     places = decimals(mean, half_width)
-    interval = "" if half_width is None else f" ±{half_width:.{places}f}"
-    return f"{mean:.{places}f}{interval}"
+    interval = "" if half_width is None else f" ±{fixed(half_width, places)}"
+    return f"{fixed(mean, places)}{interval}"
+
+
+def fixed(value: float, places: int = 3) -> str:
+    """A number with so many decimals; what would be long, in scientific form: `1.234e+99`."""
+    return f"{value:.{places}f}" if abs(value) < _LONG else f"{value:.3e}"
 
 
 def decimals(mean: float, half_width: float | None) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from core.errors import UserError, counted
-from jobs.analysis import apart, data_sets, pareto, samples, selection
+from core.errors import counted
+from jobs.analysis import apart, data_sets, outcomes, pareto, samples, selection
 from jobs.analysis.estimates import COLLAPSED, Picked, Score, collapsed, score, shrunk
-from jobs.analysis.intervals import mean, resolution, rounding
+from jobs.analysis.intervals import fixed, mean, resolution, rounding
 from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, having, lost, lost_notes
 from jobs.analysis.pareto import NO_AIMS, UNJUDGED, Aims, InfeasibleError, Standing
 from jobs.analysis.scores import (
@@ -30,17 +30,13 @@ from jobs.analysis.scores import (
     scale_notes,
     uses_labels,
 )
-from jobs.analysis.ties import FEW, FEW_SEEDS, tied
+from jobs.analysis.ties import FEW, FEW_SEEDS, overlap_notes, tied
 from jobs.results.header import FINISHED
 from jobs.results.names import MEAN5, PARAM
 from jobs.results.reader import column_cells, take
 
 _SHOWN = 0.0005
 """Smaller differences are 0 to three decimals."""
-
-
-class NoValueError(UserError):
-    """No finished trial has a value of the metric."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +171,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
     if not scored:
-        raise NoValueError(f"No finished trial has a value of {metric!r}: wait for one, or give another --metric.")
+        outcomes.refuse_without_value(table, metric)
     data_sets.refuse_several(table, [row for cell in scored for row in cell.rows])
     rescaling = _rescaling(scored, constant)
     if is_loss(column) and rescaling:
@@ -199,6 +195,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
         *_notes(column, cells),
         *pareto.notes([cell.standing for cell in scored], aims),
         *_seed_notes(entries, best),
+        *overlap_notes(entries[0].score, [one.score for one in entries if one.tied is False]),
         *scale_notes(column, mode, rescaling, imported=any(cell.imported for cell in scored)),
         *_choice_notes(column, mode, entries, selection.mixed(table)),
         *lost_notes(table, [(one.study, one.config_key) for one in cells if not one.values], constant),
@@ -395,6 +392,6 @@ def _choice_notes(column: str, mode: str, entries: Sequence[Entry], mixed: str) 
     chosen = max(reversed(known), key=lambda entry: entry.secondary[CONSENSUS].mean)
     below = entries[0].score.mean - chosen.score.mean
     place = "as good as the best" if chosen.rank > 1 else "the best"
-    place = f"{below:.3f} below the best" if below >= _SHOWN else place
+    place = f"{fixed(below)} below the best" if below >= _SHOWN else place
     name = metric_name(column)
-    return [f"The first by consensus, which uses no labels, has {name} {chosen.score.mean:.3f}: {place}."]
+    return [f"The first by consensus, which uses no labels, has {name} {fixed(chosen.score.mean)}: {place}."]

@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any
+from typing import Any, NoReturn
 
 import pyarrow as pa
 
 from core.config import plugins
+from core.config.schema import nearest
 from core.errors import UserError
 from jobs.analysis.intervals import mean
+from jobs.analysis.scores import metric_name
 from jobs.results.header import FINISHED
-from jobs.results.names import PARAM
+from jobs.results.names import METRIC, PARAM
 
 HEALTH = "health."
 LOST = frozenset({"DIVERGED", "OUT_OF_MEMORY", "TIMEOUT"})
@@ -264,3 +266,38 @@ def _troubles(found: Iterable[tuple[str, str, str]]) -> tuple[Trouble, ...]:
         by_code.setdefault(reason_code(one[2]) or "no reason given", []).append(one)
     troubles = [Trouble(code, len(ones), len({one[:2] for one in ones}), ones[0][2]) for code, ones in by_code.items()]
     return tuple(sorted(troubles, key=lambda one: (-one.trials, one.code)))
+
+
+class NoValueError(UserError):
+    """No finished trial has a value of the metric."""
+
+
+def refuse_without_value(table: pa.Table, metric: str, columns: Iterable[str] = ()) -> NoReturn:
+    """Says that no finished trial has a value of a metric, and what to do about it.
+
+    Args:
+        table: The trials, one row each.
+        metric: The metric.
+        columns: All columns of the results, to suggest another metric, where the table does not have all.
+
+    Raises:
+        NoValueError: Always.
+    """
+    ended = Counter(table["status"].to_pylist())
+    run = ended["running"]
+    if not any(ended[status] for status in FINISHED):
+        if run:
+            raise NoValueError(f"No finished trial has a value of {metric!r} yet: wait for one.")
+        raise NoValueError(f"No trial has a value of {metric!r}: all have failed, and `conclus logs` tells why.")
+    scores = {one for one in (*table.column_names, *columns) if one.startswith((METRIC, HEALTH))}
+    there = {metric_name(one) for one in scores if one not in table.column_names or _has_value(table, one)}
+    raise NoValueError(
+        f"No finished trial has a value of {metric!r}: {'wait for one, or ' if run else ''}name another metric"
+        + (f", such as {nearest(metric, there)}." if there else ".")
+    )
+
+
+def _has_value(table: pa.Table, column: str) -> bool:
+    """Whether a finished trial has one."""
+    pairs = zip(table["status"].to_pylist(), table[column].to_pylist(), strict=True)
+    return any(status in FINISHED and value is not None and isfinite(value) for status, value in pairs)

@@ -10,14 +10,18 @@ sweeps have noise as unequal as that of the values; see `leads`. Three seeds can
 equal noise, so there the 95 % hold for equal noise alone.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from jobs.analysis.intervals import ALPHA, resolution, rounding
+
+if TYPE_CHECKING:
+    from jobs.analysis.estimates import Score
 
 Matrix = NDArray[np.floating]
 _COMMON = 2
@@ -85,6 +89,20 @@ def leads(cells: Sequence[Mapping[int, float]], *, maximise: bool, error: float 
     """
     gaps, widths = Field(cells, maximise=maximise, error=error).leads(0)
     return [Lead(gap, width) for gap, width in zip(gaps.tolist(), widths.tolist(), strict=True)]
+
+
+def overlap_notes(best: "Score", worse: "Iterable[Score]") -> list[str]:
+    """A sentence where an interval overlaps that of the best though the seeds tell the two apart."""
+    if best.low is None or best.high is None:
+        return []
+    ends = [(one.low, one.high) for one in worse if one.low is not None and one.high is not None]
+    if not any(low <= best.high and high >= best.low for low, high in ends):
+        return []
+    why = (
+        "Some intervals overlap that of the best though the seeds tell them apart: an interval is of one mean alone, "
+        "while two configurations are compared within the seeds that they share."
+    )
+    return [why]
 
 
 class Field:

@@ -17,7 +17,7 @@ from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, selection
 from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import resolution, rounding
-from jobs.analysis.outcomes import lost, reason_code
+from jobs.analysis.outcomes import lost, reason_code, refuse_without_value
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
@@ -256,7 +256,7 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
     stored = np.array(table[column].to_pylist(), np.float64)
     there = finished & np.isfinite(stored)
     if not there.any():
-        raise UserError(f"No finished trial has a value of {metric!r}: wait for one, or give another metric.")
+        refuse_without_value(table, metric, columns)
     params = dict(_params(table, there))
     constant, with_method = constants(params)
     return Trials(

@@ -9,6 +9,7 @@ from typing import Any
 
 import altair as alt
 
+from jobs.charts.look import cut
 from jobs.present import tables
 
 FEW = 12
@@ -16,6 +17,8 @@ FEW = 12
 _WIDE = 20.0
 """Positive values with at least this ratio of largest to smallest are drawn on a logarithmic axis."""
 _LABELS = 6
+_LETTERS, _PIXELS = 18, 130
+"""The most letters of a word along an axis, and its room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Axis:
 
     def across(self, field: str, title: str) -> alt.X:
         """The channel of the axis. Its title may be a name from data: it is no expression."""
-        axis = alt.Axis(labelAngle=0, labelOverlap="greedy", grid=False, labelLimit=90)
+        axis = alt.Axis(labelAngle=0, labelOverlap="greedy", grid=False, labelLimit=_PIXELS)
         if self.order is not None:
             return alt.X(f"{field}:O", sort=self.order, title=title, axis=axis)
         if not self.log:
@@ -70,6 +73,10 @@ def axis(values: Sequence[Any]) -> Axis:
     distinct = sorted(set(values), key=_order)
     shown = tables.numbers(["-" if value is None else value for value in distinct])
     texts = dict(zip(distinct, map(tables.cell_text, shown), strict=True))
+    if not is_numeric(distinct):  # A number that lacks digits would be another one.
+        whole = list(dict.fromkeys(texts.values()))
+        short_of = dict(zip(whole, cut(whole, _LETTERS), strict=True))
+        texts = {value: short_of[text] for value, text in texts.items()}
     if len(distinct) <= FEW or not is_numeric(distinct):
         return Axis(list(dict.fromkeys(texts.values())), log=False, texts=texts, values=distinct)
     return Axis(None, log=is_wide(distinct), texts=texts, values=distinct)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from core.errors import counted
 from jobs.analysis.leaderboard import Entry, Leaderboard
-from jobs.analysis.scores import metric_name
 from jobs.present.leaderboard import params_sheet, params_text
 from jobs.present.names import USUAL, ShownNames
 
@@ -35,18 +34,24 @@ def describe(entry: Entry, board: Leaderboard, labels: ShownNames | None = USUAL
     return " ".join(filter(None, [study, params])) or "the only configuration with a value"
 
 
-def told(board: Leaderboard) -> list[list[str]]:
+def told(board: Leaderboard, names: ShownNames = USUAL) -> list[list[str]]:
     """For each ranked configuration: rank, score, seeds, and the parameters that vary."""
-    name, columns = metric_name(board.metric), params_sheet(board)
+    name, columns = names.metric(board.metric), params_sheet(board, names)
+    called = parameter_names(board, names)
     several = len({one.study for one in board.entries}) > 1
     return [
         [
             f"#{entry.rank}{f' of {entry.study}' if several else ''}",
             f"{name} {entry.score.text}, {counted(entry.score.n, 'seed')}",
-            *(f"{param} {texts[row]}" for param, (_, texts) in columns.items()),
+            *(f"{called[param]} {texts[row]}" for param, (_, texts) in columns.items()),
         ]
         for row, entry in enumerate(board.entries)
     ]
+
+
+def parameter_names(board: Leaderboard, names: ShownNames) -> dict[str, str]:
+    """The name of each parameter of a leaderboard, by its dotted key, as its tables have it."""
+    return names.by_key([*board.constant, *board.entries[0].params]) if board.entries else {}
 
 
 def seeds(board: Leaderboard) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import LEGEND, PALETTE, SHAPES, broken, declared, long_legend, plain, rows, tooltip
+from jobs.charts.look import LEGEND, PALETTE, SHAPES, broken, declared, epoch_axis, long_legend, plain, rows, tooltip
 
 _HEIGHT = 190
 POINTS = 150
@@ -42,7 +42,7 @@ def courses(
     dashes = alt.Legend(title=None, columns=2, labelLimit=200, orient="top") if len(parts) > 1 else None
     told = {"trial:N": "trial", "signal:N": "signal", "epoch:Q": "epoch", "shown:N": "value"}
     base = alt.Chart(rows(found)).encode(
-        x=alt.X("epoch:Q", title=plain("epoch"), axis=alt.Axis(tickMinStep=1, grid=False)),
+        x=alt.X("epoch:Q", title=plain("epoch"), axis=epoch_axis()),
         y=alt.Y("value:Q", title=plain(title), scale=scale),
         color=alt.Color("trial:N", scale=colour, legend=legend),
         tooltip=[tooltip(*one) for one in told.items()],

@@ -24,6 +24,7 @@ from jobs.charts.look import (
     broken,
     by_legend,
     declared,
+    epoch_axis,
     long_legend,
     opacity,
     picked,
@@ -32,6 +33,7 @@ from jobs.charts.look import (
     zoomed,
 )
 from jobs.health.curves import Curve
+from jobs.present.names import USUAL, ShownNames
 
 _HEIGHT = 230
 _FIRST = 4
@@ -44,7 +46,9 @@ _CROWD = 100
 _BACKGROUND = 16
 
 
-def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: int = 0) -> dict[str, Any]:
+def draw(
+    curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: int = 0, names: ShownNames = USUAL
+) -> dict[str, Any]:
     """The mean curves of all configurations; the first ones of the leaderboard are marked, with their 95 % bands.
 
     Args:
@@ -52,8 +56,9 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
         board: The leaderboard.
         metric: The name of what is drawn.
         start: Its first configuration has the number after this one among those that the page links.
+        names: How metrics, parameters, methods and data sets are called.
     """
-    lines = told(board)
+    lines, title = told(board, names), names.metric(metric)
     order = [entry for entry in board.entries if key(entry) in curves]
     crowd = len(order) > _CROWD
     many = [
@@ -65,7 +70,7 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
         for entry in order
     ]
     first = order[:_FIRST]
-    names = broken([f"#{entry.rank} {describe(entry, board)}" for entry in first], LEGEND)
+    shown = broken([f"#{entry.rank} {describe(entry, board, names)}" for entry in first], LEGEND)
     marked = [
         {
             "name": name,
@@ -74,20 +79,22 @@ def draw(curves: Mapping[Key, Curve], board: Leaderboard, metric: str, start: in
             "dash": dash,
             **_banded(curves[key(entry)], metric),
         }
-        for name, entry, dash in zip(names, first, _DASHES, strict=False)
+        for name, entry, dash in zip(shown, first, _DASHES, strict=False)
     ]
     chosen = by_legend("name")
-    x, y, low = _epoch(), _height(metric), _height(metric, field="low")
+    x, y, low = _epoch(), _height(title), _height(title, field="low")
     faint = 0.1 if crowd else 0.35
     behind = alt.Chart(rows(many)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, detail="c:N", tooltip=TELL)
     strength = alt.value(alt.ExprRef(f"!picked ? {faint} : picked[datum.c] ? 0.9 : 0.02"))
     layers = [behind.mark_line(color=SOFT, strokeWidth=1.1, aria=False).encode(opacity=strength).add_params(zoomed())]
-    layers += _marked(marked, names, (x, y, low), chosen)
-    words = f"Learning curves, {metric}: the mean over the seeds of {counted(len(order), 'configuration')}."
+    layers += _marked(marked, shown, (x, y, low), chosen)
+    words = f"Learning curves, {title}: the mean over the seeds of {counted(len(order), 'configuration')}."
     return declared(layers, _HEIGHT, words, picked(), crowd=len(many) > CROWD)
 
 
-def seeds(curve: Curve, reference: Curve, entry: Entry, metric: str, limits: Sequence[float]) -> dict[str, Any]:
+def seeds(  # noqa: PLR0917 - what it is drawn of, and how
+    curve: Curve, reference: Curve, entry: Entry, metric: str, limits: Sequence[float], names: ShownNames = USUAL
+) -> dict[str, Any]:
     """One configuration: its seeds, their mean with the 95 % band, and the best one's mean as a dotted line.
 
     Args:
@@ -96,17 +103,17 @@ def seeds(curve: Curve, reference: Curve, entry: Entry, metric: str, limits: Seq
         entry: Its entry of the leaderboard.
         metric: The name of what is drawn.
         limits: The lowest and the highest value, for a common scale of several drawings.
+        names: How metrics are called.
     """
-    x, y = _epoch(), _height(metric, limits)
+    title = names.metric(metric)
+    x, y = _epoch(), _height(title, limits)
     thin = [
         {"seed": seed, "told": [f"seed {seed}"], "epoch": list(curve.epochs), "value": _short(values)}
         for seed, values in curve.seeds
     ]
     layers: list[alt.Chart] = []
     if curve.half_widths:
-        layers.append(
-            _band([_banded(curve, metric)], x, _height(metric, limits, "low")).encode(color=alt.value(ACCENT))
-        )
+        layers.append(_band([_banded(curve, metric)], x, _height(title, limits, "low")).encode(color=alt.value(ACCENT)))
     lines = alt.Chart(rows(thin)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, detail="seed:N", tooltip=TELL)
     layers.append(lines.mark_line(color=ACCENT, strokeWidth=1, opacity=0.55, aria=False).add_params(zoomed()))
     middle = [{"told": ["mean"], "epoch": list(curve.epochs), "value": _short(curve.means)}]
@@ -116,7 +123,7 @@ def seeds(curve: Curve, reference: Curve, entry: Entry, metric: str, limits: Seq
         best = [{"told": ["mean of the best"], "epoch": list(reference.epochs), "value": _short(reference.means)}]
         dotted = alt.Chart(rows(best)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, tooltip=TELL)
         layers.append(dotted.mark_line(color=INK, strokeWidth=1.6, strokeDash=[1.5, 3.5], aria=False))
-    words = f"#{entry.rank}: {metric} of {counted(len(thin), 'seed')}, their mean and its 95 % interval."
+    words = f"#{entry.rank}: {title} of {counted(len(thin), 'seed')}, their mean and its 95 % interval."
     return declared(layers, _HEIGHT - 40, words)
 
 
@@ -144,8 +151,8 @@ def _marked(
 
 
 def _epoch() -> alt.X:
-    axis = alt.Axis(tickMinStep=1, grid=False)
-    return alt.X("epoch:Q", title=plain("epoch"), axis=axis, scale=alt.Scale(zero=False, nice=False, padding=_EDGE))
+    scale = alt.Scale(zero=False, nice=False, padding=_EDGE)
+    return alt.X("epoch:Q", title=plain("epoch"), axis=epoch_axis(), scale=scale)
 
 
 def _height(metric: str, limits: Sequence[float] = (), field: str = "value") -> alt.Y:

@@ -9,12 +9,11 @@ import altair as alt
 from core.errors import counted
 from jobs.analysis.effect import Effect, PairedDifference
 from jobs.analysis.intervals import plus_minus
-from jobs.analysis.scores import metric_name
 from jobs.charts.axis import axis, is_numeric
 from jobs.charts.intervals import Row, intervals
-from jobs.charts.look import ACCENT, OTHER, SOFT, TELL, MarkKind, declared, plain, rows
+from jobs.charts.look import ACCENT, OTHER, SOFT, TELL, MarkKind, declared, rows
 from jobs.present import tables
-from jobs.present.effect import labels
+from jobs.present.names import USUAL, ShownNames
 
 _HEIGHT = 190
 MOST = 150
@@ -28,33 +27,33 @@ _KINDS = {
 }
 
 
-def draw(found: Effect) -> dict[str, Any]:
+def draw(found: Effect, names: ShownNames = USUAL) -> dict[str, Any]:
     """The metric over the values: thin for each setting of the other parameters, thick for the mean over all of them.
 
     Lines join numbers; where values are words, dots and diamonds stand for the lines, as words have no order.
     """
-    name = labels([found.key])[found.key]
-    levels = [level.value for level in found.levels]
+    name, metric = names.parameter(found.key), names.metric(found.column)
+    levels = [_value(found, level.value, names) for level in found.levels]
     along, joined = axis(levels), is_numeric(levels)
     some = found.slices[:MOST]
-    held = labels([key for one in some for key in one.fixed])
+    held = names.by_key({key for one in some for key in one.fixed})
     data = [
         {
             "setting": place,
-            "x": [along.cell(point.value) for point in one.points],
+            "x": [along.cell(_value(found, point.value, names)) for point in one.points],
             "value": [point.mean for point in one.points],
-            "told": [f"{held[key]} {tables.cell_text(value)}" for key, value in one.fixed.items()]
+            "told": [f"{held[key]} {tables.cell_text(names.value(key, value))}" for key, value in one.fixed.items()]
             or ["all the other parameters are the same"],
         }
         for place, one in enumerate(some)
     ]
     matched = [
-        {"x": along.cell(level.value), "value": level.matched, "told": _told(name, level.value, level.matched, found)}
-        for level in found.levels
+        {"x": along.cell(value), "value": level.matched, "told": _told(name, value, level.matched, found)}
+        for level, value in zip(found.levels, levels, strict=True)
         if level.matched is not None
     ]
     x = along.across("x", name)
-    y = alt.Y("value:Q", title=metric_name(found.column), scale=alt.Scale(zero=False))
+    y = alt.Y("value:Q", title=metric, scale=alt.Scale(zero=False))
     thin = alt.Chart(rows(data)).transform_flatten(["x", "value"]).encode(x=x, y=y, tooltip=TELL)
     thick = alt.Chart(rows(matched)).encode(x=x, y=y, tooltip=TELL)
     strength = 0.5 if len(some) <= _FEW else 0.2
@@ -68,17 +67,17 @@ def draw(found: Effect) -> dict[str, Any]:
     )
     if matched:
         layers.append(thick.mark_point(filled=True, shape="diamond", color=ACCENT, size=70, opacity=1, aria=False))
-    words = f"{metric_name(found.column)} along {name}: {counted(len(some), 'setting')} of the others"
+    words = f"{metric} along {name}: {counted(len(some), 'setting')} of the others"
     words += f", and the mean over {counted(found.blocks, 'complete block')}." if matched else "."
     return declared(layers, _HEIGHT, words)
 
 
-def differences(found: Effect) -> dict[str, Any]:
+def differences(found: Effect, names: ShownNames = USUAL) -> dict[str, Any]:
     """The mean difference between values over matched pairs, each with its corrected interval."""
     shown = [one for one in found.differences if one.estimate] if len(found.differences) > _ROWS else found.differences
     data = [
         Row(
-            f"{tables.cell_text(one.low)} → {tables.cell_text(one.high)} ({counted(one.n, 'pair')})",
+            f"{_step(found, one, names)} ({counted(one.n, 'pair')})",
             one.verdict if one.verdict in _KINDS else "unknown",
             one.estimate.mean if one.estimate else None,
             one.estimate.mean - (one.estimate.half_width or 0.0) if one.estimate else None,
@@ -88,10 +87,18 @@ def differences(found: Effect) -> dict[str, Any]:
         )
         for one in shown[:_ROWS]
     ]
-    name = labels([found.key])[found.key]
-    title = plain(f"difference of {metric_name(found.column).replace('.', ' ')}")
-    words = f"Differences of {metric_name(found.column)} between values of {name}, over matched pairs."
-    return intervals(data, _KINDS, title, words, zero=True)
+    metric = names.metric(found.column)
+    words = f"Differences of {metric} between values of {names.parameter(found.key)}, over matched pairs."
+    return intervals(data, _KINDS, f"difference of {metric}", words, zero=True)
+
+
+def _value(found: Effect, value: Any, names: ShownNames) -> Any:
+    return names.value(found.key, value)
+
+
+def _step(found: Effect, one: PairedDifference, names: ShownNames) -> str:
+    low, high = (tables.cell_text(_value(found, each, names)) for each in (one.low, one.high))
+    return f"{low} → {high}"
 
 
 def _told(name: str, value: Any, mean: float, found: Effect) -> list[str]:

@@ -20,8 +20,9 @@ from jobs.charts.look import (
     SOFT,
     TELL,
     by_legend,
+    cut,
     declared,
-    distinct,
+    in_full,
     opacity,
     picked,
     rows,
@@ -30,6 +31,8 @@ from jobs.charts.runs import ChartedTrial
 from jobs.present import tables
 
 _LANE = 18
+_LETTERS = 22
+"""The most letters of a lane's name."""
 _LABELLED = 40
 """With more lanes than this, they are thin and have no names."""
 _ENDS = {"ok": ACCENT, "stopped": OTHER, "failed": PURPLE, "running": SOFT}
@@ -54,7 +57,8 @@ def draw(found: Sequence[ChartedTrial], numbers: Mapping[Key, int]) -> dict[str,
     hosts = list(dict.fromkeys(one.host for one in timed))
     several = {host for host, lane in placed if lane}
     lane_of = sorted({*placed}, key=lambda one: (hosts.index(one[0]), one[1]))
-    order = distinct([f"{host} {lane + 1}" if host in several else host for host, lane in lane_of])
+    whole = [f"{host} {lane + 1}" if host in several else host for host, lane in lane_of]
+    order = cut(whole, _LETTERS)
     labels = dict(zip(lane_of, order, strict=True))
     data = [
         {
@@ -91,7 +95,7 @@ def draw(found: Sequence[ChartedTrial], numbers: Mapping[Key, int]) -> dict[str,
         tooltip=TELL,
         opacity=opacity(0.85, KEPT, chosen),
     )
-    words = f"{counted(len(data), 'trial')} over time, on {counted(len(hosts), 'host')}."
+    words = f"{counted(len(data), 'trial')} over time, on {counted(len(hosts), 'host')}.{in_full(whole, order)}"
     return declared([chart.add_params(chosen)], max(step * len(order), 40), words, picked(), crowd=len(data) > CROWD)
 
 

@@ -12,22 +12,26 @@ from jobs.analysis import intervals
 from jobs.analysis.comparison import ComparedRow, Comparison
 from jobs.analysis.interaction import Interaction
 from jobs.analysis.samples import METHOD
-from jobs.analysis.scores import metric_name
-from jobs.charts.look import SOFT, TELL, declared, distinct, rows
+from jobs.charts.look import SOFT, TELL, cut, declared, distinct, in_full, rows
 from jobs.present import tables
-from jobs.present.effect import labels
+from jobs.present.names import USUAL, ShownNames
 
 _STEP = 40
+_DOWN, _ACROSS = 26, 13
+"""The most letters of the names of rows and of columns."""
 
 
-def draw(found: Interaction) -> dict[str, Any]:
+def draw(found: Interaction, names: ShownNames = USUAL) -> dict[str, Any]:
     """The metric's mean, and the number of trials, for each pair of values; empty cells are not run."""
     means = [cell.mean for cell in found.cells.values()]
     low, high = min(means), max(means)
-    down, across = (list(map(tables.cell_text, tables.numbers(levels))) for levels in found.levels)
-    names = labels(found.keys)
-    first, second = (names[key] for key in found.keys)
-    name = metric_name(found.column)
+    down, across = (
+        list(map(tables.cell_text, tables.numbers([names.value(key, one) for one in levels])))
+        for key, levels in zip(found.keys, found.levels, strict=True)
+    )
+    called = names.by_key(found.keys)
+    first, second = (called[key] for key in found.keys)
+    name = names.metric(found.column)
     cells = {
         place: {
             "share": (cell.mean - low) / (high - low) if high > low else 0.5,
@@ -46,10 +50,10 @@ def draw(found: Interaction) -> dict[str, Any]:
     return _heat(cells, down, across, (first, second), words)
 
 
-def methods(found: Comparison) -> dict[str, Any]:
+def methods(found: Comparison, names: ShownNames = USUAL) -> dict[str, Any]:
     """Each method on each data set: the brighter, the nearer to the best of the data set."""
     cells: dict[tuple[int, int], dict[str, Any]] = {}
-    down = distinct([_name(found, one) for one in found.rows])
+    down, metric = distinct([_name(found, one, names) for one in found.rows]), names.metric(found.metric)
     for j, data in enumerate(found.data):
         column = {i: one for i, row in enumerate(found.rows) if (one := row.cells[j])}
         best = min((one.entry.rank, one.entry.score.mean) for one in column.values())[1] if column else 0.0
@@ -60,18 +64,24 @@ def methods(found: Comparison) -> dict[str, Any]:
                 "share": 1.0 - abs(score.mean - best) / widest if widest else 1.0,
                 "text": intervals.plus_minus(score.mean, None),
                 "below": {"best": "best", "tied": "tied"}.get(one.verdict, ""),
-                "told": [down[i], f"data set {data}", f"{metric_name(found.metric)} {score.text}", one.verdict],
+                "told": [
+                    down[i],
+                    f"data set {names.data_set(data)}",
+                    f"{metric} {score.text}",
+                    one.verdict,
+                ],
             }
-    words = f"{metric_name(found.metric)} of {counted(len(down), 'row')} on {len(found.data)} data sets."
-    return _heat(cells, down, list(found.data), ("", ""), words)
+    words = f"{metric} of {counted(len(down), 'row')} on {len(found.data)} data sets."
+    return _heat(cells, down, [*map(names.data_set, found.data)], ("", ""), words)
 
 
-def _name(found: Comparison, row: ComparedRow) -> str:
+def _name(found: Comparison, row: ComparedRow, names: ShownNames) -> str:
     """What tells a row from the others: its method, or all the parameters that vary."""
-    names = labels(key for one in found.rows for key in one.params)
-    if {*row.params} == {METHOD}:
-        return tables.cell_text(row.params[METHOD])
-    return " ".join(f"{names[key]}={tables.cell_text(value)}" for key, value in row.params.items())
+    texts = {key: tables.cell_text(names.value(key, value)) for key, value in row.params.items()}
+    if {*texts} == {METHOD}:
+        return texts[METHOD]
+    called = names.by_key({key: None for one in found.rows for key in one.params})
+    return ", ".join(f"{called[key]}={text}" for key, text in texts.items())
 
 
 def _heat(
@@ -90,10 +100,12 @@ def _heat(
         titles: What the rows and what the columns are.
         words: The text alternative of the chart.
     """
-    down, across = distinct(down), distinct(across)
+    whole = [*down, *across]
+    down, across = cut(down, _DOWN), cut(across, _ACROSS)
+    words += in_full(whole, [*down, *across])
     data = [{"down": down[i], "across": across[j], **cell} for (i, j), cell in cells.items()]
     empty = [
-        {"down": one, "across": other, "text": "none", "told": ["no trial"]}
+        {"down": one, "across": other, "text": "none", "told": ["no trial", whole[i], whole[len(down) + j]]}
         for i, one in enumerate(down)
         for j, other in enumerate(across)
         if (i, j) not in cells

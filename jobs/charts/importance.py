@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from jobs.analysis.importance import Importance
-from jobs.analysis.scores import metric_name
 from jobs.charts.intervals import Row, intervals
 from jobs.charts.look import GREEN, OTHER, SOFT, MarkKind
-from jobs.present.effect import labels
 from jobs.present.importance import shown
+from jobs.present.names import USUAL, ShownNames
 
 _KINDS = {
     "matters": MarkKind("matters", GREEN, "square"),
@@ -18,18 +17,18 @@ _KINDS = {
 }
 
 
-def draw(found: Importance) -> dict[str, Any]:
+def draw(found: Importance, names: ShownNames = USUAL) -> dict[str, Any]:
     """A bar with its interval for each parameter, for the pairs that explain most, and for luck."""
-    names = labels(key for one in found.parameters for key in one.keys)
+    called = names.by_key({key: None for one in found.parameters for key in one.keys})
     data = [
         Row(
-            " x ".join(names[key] for key in one.keys),
+            " x ".join(called[key] for key in one.keys),
             "matters" if one.verdict.startswith("matters") else "unknown",
             one.share,
             one.low,
             one.high,
             "" if one.share is not None else one.verdict,
-            [" x ".join(one.keys), *_share(one.share, one.low, one.high), one.verdict],
+            [" x ".join(called[key] for key in one.keys), *_share(one.share, one.low, one.high), one.verdict],
         )
         for one in shown(found)
     ]
@@ -38,7 +37,7 @@ def draw(found: Importance) -> dict[str, Any]:
         data.append(
             Row("luck (the seed)", "luck", found.luck, low, high, told=["the seed", *_share(found.luck, low, high)])
         )
-    words = f"Shares of the variance of {metric_name(found.column)} between {found.trials} trials."
+    words = f"Shares of the variance of {names.metric(found.column)} between {found.trials} trials."
     return intervals(data, _KINDS, "share of the variance", words, shares=True)
 
 

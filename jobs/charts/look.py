@@ -35,12 +35,17 @@ _BREAK = "\u00a0 "
 """Where a line of a name ends; see `broken`."""
 _LINE = 14
 """Pixels of a line of a name."""
+_ROUNDS = 3
+_TOLD = 20
+"""So many names are told in full."""
 ROW = 20
 """The most letters of a line of a name beside a row."""
 LEGEND = 32
 """The most letters of a line of a legend."""
 LINES = f"split(datum.label, '{_BREAK}')"
 """The label of an axis or a legend whose names are `broken`: an expression that holds no name."""
+_TICK = "isNumber(datum.value) && abs(datum.value) >= 1e9 ? format(datum.value, '.3~g') : datum.label"
+"""The label of a tick: long numbers in scientific form."""
 TELL = alt.value(alt.ExprRef("datum.told"))
 """The tooltip of a mark: the lines in its `told`. As a value, they may hold names from strangers."""
 DIM = 0.07
@@ -125,6 +130,41 @@ def broken(names: Sequence[str], letters: int) -> list[str]:
     return distinct([_BREAK.join(_wrapped(name, letters)) for name in names])
 
 
+def cut(names: Sequence[str], letters: int) -> list[str]:
+    """The names with at most so many letters: what is longer is cut in the middle, or around where it differs.
+
+    So no two look alike; a tooltip and `in_full` tell the whole of them.
+    """
+    found = {name: _cut(name, letters) for name in names}
+    for _ in range(_ROUNDS):
+        groups: dict[str, list[str]] = {}
+        for name, text in found.items():
+            groups.setdefault(text, []).append(name)
+        for group in groups.values():
+            if len(group) > 1:
+                start = next((i for i, signs in enumerate(zip(*group, strict=False)) if len({*signs}) > 1), 0)
+                found |= {name: _cut_at(name, start, letters) for name in group}
+    return distinct([found[name] for name in names])
+
+
+def in_full(names: Sequence[str], shown: Sequence[str]) -> str:
+    """A sentence for a text alternative with the names that a chart shows cut; empty if there are none."""
+    told = dict.fromkeys(name for name, text in zip(names, shown, strict=True) if "…" in text and text != name)
+    return f" In full: {'; '.join([*told][:_TOLD])}{'; …' if len(told) > _TOLD else ''}." if told else ""
+
+
+def _cut(name: str, letters: int) -> str:
+    tail = (letters - 1) // 2
+    return name if len(name) <= letters else f"{name[: letters - 1 - tail]}…{name[-tail:]}"
+
+
+def _cut_at(name: str, start: int, letters: int) -> str:
+    """The part of a name from a place on, with two letters before it."""
+    begin = min(start - 2, len(name) - letters + 1)
+    rest = f"…{name[begin:]}" if begin > 0 else name
+    return rest if len(rest) <= letters else f"{rest[: letters - 1]}…"
+
+
 def _wrapped(name: str, letters: int) -> list[str]:
     found = [""]
     for part in name.replace(", ", ",\n").split("\n"):
@@ -140,6 +180,13 @@ def row_axis(*, domain: bool = True) -> alt.Axis:
     """The axis of rows with such names beside them, each in the middle of its row."""
     middle = alt.ExprRef(f"{-_LINE / 2:g} * (length({LINES}) - 1)")
     return alt.Axis(labelColor=INK, labelExpr=LINES, labelOffset=middle, ticks=False, domain=domain)
+
+
+def epoch_axis() -> alt.Axis:
+    """The axis of epochs: ticks at whole numbers alone, however few there are, also where a chart is zoomed."""
+    whole = {"condition": {"test": "datum.value % 1 == 0", "value": 1}, "value": 0}
+    label = "datum.value % 1 == 0 ? format(datum.value, ',') : ''"
+    return alt.Axis(tickMinStep=1, grid=False, labelExpr=label, tickOpacity=whole)
 
 
 def step(names: Sequence[str], least: int) -> int:
@@ -226,6 +273,7 @@ def declared(
         titleFontSize=12,
         titleFontWeight="normal",
         labelLimit=180,
+        labelExpr=_TICK,
     )
     chart = chart.configure_legend(
         labelColor=INK,

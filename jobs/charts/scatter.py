@@ -10,9 +10,9 @@ import altair as alt
 from core.errors import counted
 from jobs.analysis.intervals import mean
 from jobs.analysis.leaderboard import Entry, Leaderboard
-from jobs.analysis.scores import CONSENSUS, metric_name
+from jobs.analysis.scores import CONSENSUS
 from jobs.charts.axis import Axis, axis
-from jobs.charts.configurations import Key, describe, key, told, verdict
+from jobs.charts.configurations import Key, describe, key, parameter_names, told, verdict
 from jobs.charts.look import (
     ACCENT,
     CROWD,
@@ -33,8 +33,8 @@ from jobs.charts.look import (
     rows,
 )
 from jobs.charts.runs import ChartedTrial
-from jobs.present.effect import labels
 from jobs.present.leaderboard import params_sheet
+from jobs.present.names import USUAL, ShownNames
 
 _HEIGHT = 210
 _NAMED = 8
@@ -49,41 +49,43 @@ FRONT = {
 _TRIAL = {"trial": MarkKind("trial", ACCENT, "circle")}
 
 
-def fronts(board: Leaderboard, start: int = 0) -> dict[str, dict[str, Any]]:
+def fronts(board: Leaderboard, start: int = 0, names: ShownNames = USUAL) -> dict[str, dict[str, Any]]:
     """For each other metric of the Pareto front, the means of the first one by it; those on the front are named.
 
     Args:
         board: The leaderboard, with the aims of its study.
         start: Its first configuration has the number after this one among those that the page links.
+        names: How metrics, parameters, methods and data sets are called.
     """
-    names = [*board.aims.metrics]
-    lines = told(board)
-    found: dict[str, list[dict[str, Any]]] = {name: [] for name in names[1:]}
+    metrics = [*board.aims.metrics]
+    called = {name: names.metric(name) for name in metrics}
+    lines = told(board, names)
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in metrics[1:]}
     for entry, kind in ((one, _front(one)) for one in (*board.entries, *board.infeasible)):
         values = entry.standing.values
-        if not kind or not all(values.get(one) for one in names):
+        if not kind or not all(values.get(one) for one in metrics):
             continue
         is_broken = kind == "broken"
-        means = {name: mean(values[name]) for name in names}
-        more = [f"{metric_name(name)} {means[name]:.4g}" for name in names]
-        for name in names[1:]:
+        means = {name: mean(values[name]) for name in metrics}
+        more = [f"{called[name]} {means[name]:.4g}" for name in metrics]
+        for name in metrics[1:]:
             found[name].append(
                 {
                     "x": means[name],
-                    "y": means[names[0]],
+                    "y": means[metrics[0]],
                     "kind": kind,
                     "c": 0 if is_broken else start + entry.rank,
                     # What breaks a constraint has no rank, so its parameters name it.
-                    "name": describe(entry, board) if is_broken else f"#{entry.rank}",
-                    "told": [describe(entry, board) if is_broken else lines[entry.rank - 1][0], *more],
+                    "name": describe(entry, board, names) if is_broken else f"#{entry.rank}",
+                    "told": [describe(entry, board, names) if is_broken else lines[entry.rank - 1][0], *more],
                 }
             )
     return {
         name: _scatter(
             points,
             FRONT,
-            (metric_name(name), metric_name(names[0])),
-            f"{metric_name(names[0])} by {metric_name(name)}, the means of {len(points)} configurations.",
+            (called[name], called[metrics[0]]),
+            f"{called[metrics[0]]} by {called[name]}, the means of {len(points)} configurations.",
             named={"yes", "broken"},
         )
         for name, points in found.items()
@@ -95,7 +97,7 @@ def _front(entry: Entry) -> str:
     return "broken" if entry.standing.feasible is False else entry.standing.front
 
 
-def consensus(board: Leaderboard, start: int = 0) -> dict[str, Any] | None:
+def consensus(board: Leaderboard, start: int = 0, names: ShownNames = USUAL) -> dict[str, Any] | None:
     """The ranking metric by the consensus of label-free criteria; None with fewer than two configurations."""
     points = [
         {
@@ -106,12 +108,12 @@ def consensus(board: Leaderboard, start: int = 0) -> dict[str, Any] | None:
             "name": f"#{entry.rank}",
             "told": [*lines, f"consensus {entry.secondary[CONSENSUS].mean:.3g}"],
         }
-        for entry, lines in zip(board.entries, told(board), strict=True)
+        for entry, lines in zip(board.entries, told(board, names), strict=True)
         if CONSENSUS in entry.secondary
     ]
     if len(points) < 2:
         return None
-    name = metric_name(board.metric)
+    name = names.metric(board.metric)
     words = f"{name} by the consensus of label-free criteria, {len(points)} configurations."
     return _scatter(points, VERDICTS, ("consensus of the label-free criteria", name), words, named={"best"})
 
@@ -123,6 +125,7 @@ def by_parameters(
     start: int = 0,
     *,
     brush: bool = False,
+    names: ShownNames = USUAL,
 ) -> dict[str, dict[str, Any]]:
     """The metric of each trial by its value of a parameter: a chart for each parameter, all of the same rows.
 
@@ -132,20 +135,20 @@ def by_parameters(
         keys: The dotted keys of parameters that vary.
         start: Its first configuration has the number after this one among those that the page links.
         brush: Whether dragging picks configurations in all linked charts.
+        names: How metrics, parameters, methods and data sets are called.
     """
-    columns = dict(zip(board.entries[0].params, params_sheet(board).values(), strict=False))
-    names = labels(board.entries[0].params)
-    axes = {one: axis([entry.params[one] for entry in board.entries]) for one in keys}
-    name = metric_name(board.metric)
+    columns, called = params_sheet(board, names), parameter_names(board, names)
+    axes = {one: axis(columns[one][0]) for one in keys}
+    name = names.metric(board.metric)
     points = [
         {
-            **{f"x{i}": axes[one].cell(entry.params[one]) for i, one in enumerate(keys)},
+            **{f"x{i}": axes[one].cell(columns[one][0][row]) for i, one in enumerate(keys)},
             "y": float(f"{run.value:.5g}"),
             "kind": "trial",
             "c": start + entry.rank,
             "told": [f"trial {run.trial} (#{entry.rank})", f"{name} {run.value:.4g}", f"seed {run.seed}", *params],
         }
-        for entry, params in zip(board.entries, _params(columns, names), strict=True)
+        for row, (entry, params) in enumerate(zip(board.entries, _params(columns, called), strict=True))
         for run in found.get(key(entry), ())
         if run.value is not None
     ]
@@ -154,8 +157,8 @@ def by_parameters(
         one: _scatter(
             points,
             _TRIAL,
-            (names[one], name),
-            words.format(names[one]),
+            (called[one], name),
+            words.format(called[one]),
             along=(f"x{i}", axes[one]),
             brush=brush,
         )

@@ -9,7 +9,6 @@ import altair as alt
 
 from core.errors import counted
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.scores import metric_name
 from jobs.charts.configurations import Key, describe, key
 from jobs.charts.look import (
     ACCENT,
@@ -33,6 +32,7 @@ from jobs.charts.look import (
 )
 from jobs.charts.runs import ChartedTrial
 from jobs.present import tables
+from jobs.present.names import USUAL, ShownNames
 
 MOST = 40
 """The most configurations whose seeds are drawn."""
@@ -44,17 +44,20 @@ _SEEDS = {
 _SIGNALS = {"best": MarkKind("best", ACCENT, "diamond"), "other": MarkKind("other", SOFT, "circle")}
 
 
-def seeds(board: Leaderboard, found: Mapping[Key, Sequence[ChartedTrial]], start: int = 0) -> dict[str, Any]:
+def seeds(
+    board: Leaderboard, found: Mapping[Key, Sequence[ChartedTrial]], start: int = 0, names: ShownNames = USUAL
+) -> dict[str, Any]:
     """The trials of the first configurations as points, with their mean as a line; collapsed ones are marked.
 
     Args:
         board: The leaderboard.
         found: The trials with a value, of each configuration.
         start: Its first configuration has the number after this one among those that the page links.
+        names: How metrics, parameters, methods and data sets are called.
     """
     some = [entry for entry in board.entries if found.get(key(entry))][:MOST]
-    names = broken([f"#{entry.rank} {describe(entry, board)}" for entry in some], ROW)
-    name = metric_name(board.metric)
+    told = [f"#{entry.rank} {describe(entry, board, names)}" for entry in some]
+    labels, name = broken(told, ROW), names.metric(board.metric)
     points = [
         {
             "name": label,
@@ -62,26 +65,29 @@ def seeds(board: Leaderboard, found: Mapping[Key, Sequence[ChartedTrial]], start
             "kind": "collapsed" if one.is_collapsed else "ok",
             "c": start + entry.rank,
             "told": [
-                f"#{entry.rank} {describe(entry, board)}",
+                line,
                 f"trial {one.trial}",
                 f"seed {tables.cell_text(one.seed)}",
                 f"{name} {one.value:.4g}",
             ]
             + ["COLLAPSED"] * one.is_collapsed,
         }
-        for label, entry in zip(names, some, strict=True)
+        for label, line, entry in zip(labels, told, some, strict=True)
         for one in found[key(entry)]
     ]
-    means = [{"name": label, "value": entry.score.mean} for label, entry in zip(names, some, strict=True)]
+    means = [{"name": label, "value": entry.score.mean} for label, entry in zip(labels, some, strict=True)]
     collapsed = sum(one["kind"] == "collapsed" for one in points)
     words = (
         f"{name} of {counted(len(points), 'trial')} of {counted(len(some), 'configuration')}, {collapsed} collapsed."
     )
-    return _strips(points, means, _SEEDS, (name, names), words)
+    return _strips(points, means, _SEEDS, (name, labels), words)
 
 
-def signal(name: str, values: Mapping[Key, float], board: Leaderboard | None, start: int = 0) -> dict[str, Any]:
+def signal(
+    of: str, values: Mapping[Key, float], board: Leaderboard | None, start: int = 0, names: ShownNames = USUAL
+) -> dict[str, Any]:
     """A label-free signal: a point for the mean of each configuration; the best configuration is marked."""
+    name = names.metric(of)
     numbers = {key(entry): entry.rank for entry in board.entries} if board else {}
     points = [
         {

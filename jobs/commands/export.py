@@ -12,6 +12,7 @@ from core.errors import UserError
 from jobs.present import inputs, options
 from jobs.present.output import deliver, say
 from jobs.present.visible import one_line
+from jobs.results.names import PARAM
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -45,7 +46,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Write the best configuration in the folder RESULTS (default: results) as a study of one trial.
 
-    All its values are written out, with the seed of one of its trials, so `conclus run` repeats that trial.
+    All its values are written out, with the seed of one of its trials, so `conclus run` repeats that trial. They are
+    those of the row's params_json; a row whose columns say something else was changed by somebody, and is refused.
     """
     if out is not None and out.exists() and not yes:
         raise UserError(f"--out {out}: this file is there already: name another one, or give --yes")
@@ -99,7 +101,7 @@ def _named(results: str, folder: Place, start: str) -> tuple[dict[str, Any], str
     from jobs.results.layout import study_name
 
     study = study_name(folder)
-    rows = _rows(inputs.rows([results], studies=[study], columns=["params_json", "source"]).table)
+    rows = _rows(inputs.rows([results], studies=[study], columns=["params_json", "source", f"{PARAM}*"]).table)
     known = {one["trial_key"]: one for one in rows}
     key = inputs.one_trial(
         start, known, f"There is no trial {start!r} in {study}: conclus aggregate --attempts lists them."
@@ -108,7 +110,8 @@ def _named(results: str, folder: Place, start: str) -> tuple[dict[str, Any], str
 
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:
-    names = ("trial_key", "config_key", "seed", "status", "source", "params_json")
+    params = [name for name in table.column_names if name.startswith(PARAM)]
+    names = ["trial_key", "config_key", "seed", "status", "source", "params_json", *params]
     return [
         dict(zip(names, row, strict=True)) for row in zip(*(table[name].to_pylist() for name in names), strict=True)
     ]

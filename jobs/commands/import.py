@@ -17,6 +17,7 @@ import click
 from core.config.schema import nearest
 from core.errors import UserError, counted
 from jobs.present import options
+from jobs.present.bar import preparing
 from jobs.present.output import remark, say, width
 
 if TYPE_CHECKING:
@@ -109,17 +110,19 @@ def command(  # noqa: PLR0917 (click passes them by name)
     lacks_year = any(part.prepared.lacks_year for part in parts)
     year = _asked_year() if asks and year is None and lacks_year else year
     for part in parts:
-        part.rows = part.prepared.rows(part.study, year)
-        if part.stored:
-            part.rows = runs.with_histories(part.rows, part.stored, part.prepared.columns)
-            remark(runs.thinned_note(part.stored))
-        part.new = store.new_rows(results, part.rows)
+        with preparing():
+            part.rows = part.prepared.rows(part.study, year)
+            if part.stored:
+                part.rows = runs.with_histories(part.rows, part.stored, part.prepared.columns)
+            part.new = store.new_rows(results, part.rows)
+        remark(runs.thinned_note(part.stored))
     if lacks_year and year is None:
         click.echo("The dates have no year: they stay empty (--year gives it), their text is kept.")
     _confirm(sum(len(part.rows) for part in parts), sum(len(part.new) for part in parts), results, yes=yes)
     for part in parts:
         if part.new:
-            store.write(results, part.new)
+            with preparing():
+                store.write(results, part.new)
         store.write_selection(results, part.study, runs.selection(part.stored, part.prepared.columns))
         say(
             f"{counted(len(part.new), 'row', 'were')} imported into {results}/study={part.study}, "
@@ -186,7 +189,8 @@ def _stored(kind: str, file: Path, name: str | None, answers: Answers, asks: boo
 def _understood(read: Callable[[Answers], Prepared], answers: Answers, asks: bool) -> Prepared:
     """What was read, after the questions that a person can be asked."""
     while True:
-        prepared = read(answers)
+        with preparing():
+            prepared = read(answers)
         if not prepared.questions or not asks:
             return prepared
         answers = _answered(answers, prepared.questions[0])

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from core.errors import UserError
+from jobs.conclusions.arguments import SMALLEST_MARGIN
 from jobs.present import options
 from jobs.present.output import deliver, say, width, wrapped
 from jobs.results.storage import Remote
@@ -21,7 +22,7 @@ from jobs.results.storage import Remote
 @click.option("--study", "study", help="The study, where RESULTS holds several.")
 @click.option(
     "--margin",
-    type=click.FloatRange(min=1e-9),
+    type=click.FloatRange(min=SMALLEST_MARGIN),
     default=0.01,
     show_default=True,
     help="A difference of the metric too small to care about.",

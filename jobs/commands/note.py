@@ -26,9 +26,18 @@ _NEAR = 0.75
 @options.one_study
 @click.option("--trial", metavar="KEY", help="The trial; the first characters of its key do.  [default: the study]")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="A tag; repeatable.")
+@click.option(
+    "--remove", is_flag=True, help="Delete the one note that begins with TEXT and has the tags, on the trial or study."
+)
 @options.fmt
 def command(
-    words: tuple[str, ...], studies: tuple[str, ...], trial: str | None, tags: tuple[str, ...], fmt: str
+    words: tuple[str, ...],
+    studies: tuple[str, ...],
+    trial: str | None,
+    tags: tuple[str, ...],
+    fmt: str,
+    *,
+    remove: bool,
 ) -> None:
     """Note TEXT on a study in the folder RESULTS (default: results), or on one of its trials.
 
@@ -39,11 +48,17 @@ def command(
     \b
     conclus note results --trial 3f2a --tag good "stalls late"
     conclus note results
+    conclus note results --trial 3f2a --remove
     """  # noqa: D301 - \b is click's mark
     from jobs.results import provenance
     from jobs.study import notes
 
     results, text = _parsed(words)
+    if remove:
+        from jobs.results.layout import folders_of
+
+        say(f"Removed: note on {notes.remove(folders_of([results], studies), text, tags, trial or '').sentence}")
+        return
     if text or tags:
         folder, key = _where(results, studies, trial)
         note = notes.add(folder, text, tags, key, by=provenance.somebody())

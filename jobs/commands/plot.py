@@ -2,20 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from core.errors import UserError
 from jobs.present import options
-from jobs.present.inputs import chosen_aims, chosen_metric, rows
+from jobs.present.inputs import rows
 from jobs.present.output import say, warn
-
-if TYPE_CHECKING:
-    from jobs.report.contents import Contents
 
 _WHAT = {"leaderboard": 0, "pareto": 0, "curves": 0, "selection": 0, "importance": 0, "effect": 1, "interaction": 2}
 """The pictures, and the number of parameters of each."""
@@ -75,6 +70,7 @@ For example: conclus plot results effect learning_rate --out effect.pdf
     required=True,
     help="The file to write: .png, .svg or .pdf.",
 )
+@options.labels
 @click.option(
     "--width", "inches", callback=_inches, metavar="LENGTH", help="Of the figure: 3.3in, 84mm or 8.4cm.  [default: 7in]"
 )
@@ -85,6 +81,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     where: str,
     studies: tuple[str, ...],
     out: Path,
+    labels: Path | None,
     inches: float | None,
 ) -> None:
     """Draws the requested picture."""
@@ -93,10 +90,17 @@ def command(  # noqa: PLR0917 (click passes them by name)
         raise UserError(f"--out {str(out)!r} should end in one of {', '.join(_SUFFIXES)}.")
     _need_renderer()
     from jobs.charts.figure import figure
+    from jobs.present.names import read_labels
+    from jobs.report.asked import asked
     from jobs.report.plots import WIDTH, charts, notes
     from jobs.results.storage import put
 
-    contents = _contents(paths, where, studies, (metric, mode), params if what == "pareto" else ())
+    front, names = params if what == "pareto" else (), read_labels(labels)
+    if front:
+        _check_there(paths, where, studies, front)
+    contents = asked(paths, where, studies, (metric, mode), names, front=front, paged=False)
+    if front and (left := next((board.aims.left_out for _, board in contents.boards if board.aims.left_out), "")):
+        raise UserError(f"There is no Pareto front to draw: {left}.")
     put(out, figure(charts(contents, what, params), out.suffix, inches or WIDTH))
     warn(notes(contents, what))
     say(f"Wrote {out}.")
@@ -116,28 +120,6 @@ def _parsed(words: Sequence[str]) -> tuple[Sequence[str], str, Sequence[str]]:
         wanted = ("no parameter", "one parameter", "two parameters")[_WHAT[what]]
         raise UserError(f"{what} takes {wanted}, not {len(params)}: {' '.join(params) or 'none was given'}.")
     return words[:at] or ("results",), what, params
-
-
-def _contents(
-    paths: Sequence[str],
-    where: str,
-    studies: Sequence[str],
-    wanted: tuple[str | None, str | None],
-    metrics: Sequence[str],
-) -> "Contents":
-    from jobs.analysis.scores import default_mode
-    from jobs.report.contents import gather
-
-    metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
-    if metrics:
-        _check_there(paths, where, studies, metrics)
-        modes = dict([metric])
-        aims = replace(aims, metrics={name: modes.get(name) or default_mode(name) for name in metrics})
-    contents = gather(paths, *metric, aims=aims, where=where, studies=studies, paged=False)
-    if metrics and (left := next((board.aims.left_out for _, board in contents.boards if board.aims.left_out), "")):
-        raise UserError(f"There is no Pareto front to draw: {left}.")
-    warn([*contents.notes, *contents.skipped])
-    return contents
 
 
 def _check_there(paths: Sequence[str], where: str, studies: Sequence[str], metrics: Sequence[str]) -> None:

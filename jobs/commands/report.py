@@ -85,8 +85,6 @@ def command(  # noqa: PLR0917 (click passes them by name)
     fmt = _format(fmt, out)
     if fmt == "html":
         out = out or Path("report.html")
-    if labels and fmt == "html":
-        raise UserError("--labels is for a table: add --format markdown or latex.")
     if percent and fmt != "latex":
         raise UserError("--percent is for LaTeX: add --format latex, or name a file that ends in .tex with --out.")
     from jobs.present.names import read_labels
@@ -112,20 +110,19 @@ def _text(  # noqa: PLR0917 - what a person gave
     look: Look,
 ) -> str:
     from jobs.analysis.leaderboard import wanted_columns
-    from jobs.present.bar import preparing
+    from jobs.analysis.pareto import NO_AIMS
     from jobs.report import html, paper
-    from jobs.report.contents import gather
+    from jobs.report.asked import asked
     from jobs.results.reader import load
 
-    metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
-    with preparing():
-        contents = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=fmt == "html")
-    warn([*contents.notes, *contents.skipped])
+    contents = asked(paths, where, studies, wanted, look.labels, drawn=fmt == "html")
     if fmt == "html":
         return html.page(contents, made())
-    loaded = load(paths, where=where, studies=studies, columns=wanted_columns(metric[0], aims))
-    warn(look.labels.idle(loaded.table, loaded.columns))
-    return paper.markdown(contents, look.labels) if fmt == "markdown" else paper.latex(contents, loaded.table, look)
+    if fmt == "markdown":
+        return paper.markdown(contents, look.labels)
+    aims = contents.boards[0][1].aims if contents.boards else NO_AIMS
+    rows = load(paths, where=where, studies=studies, columns=wanted_columns(contents.metric, aims))
+    return paper.latex(contents, rows.table, look)
 
 
 def _check_markdown(fmt: str | None, out: Path | None) -> None:

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+from jobs.conclusions.arguments import check_choice, is_name
 from jobs.conclusions.frames import Frame, framed, of_sheet
 from jobs.conclusions.shown import chart_of
 from jobs.present.effect import paragraphs
@@ -59,11 +60,10 @@ class Clusters:
         """
         from jobs.report import cluster_files
 
-        if part == SAMPLES:
+        if is_name(part) and part == SAMPLES:
             return framed(self.kept.table, frame)
         makers = cluster_files.tables(self.contents)
-        if part not in makers:
-            raise UserError(f"There is no table {part!r}: write one of {', '.join([SAMPLES, *makers])}.")
+        check_choice("part", part, [SAMPLES, *makers])
         names, *rows = makers[part]
         return framed(of_sheet(Sheet([Column(str(name)) for name in names], [list(row) for row in rows])), frame)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from core.errors import UserError
+from jobs.conclusions.arguments import check_choice
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,17 +23,25 @@ def framed(table: pa.Table, frame: Frame) -> Any:
     Raises:
         UserError: There is no such frame, or its package is not installed.
     """
+    check_frame(frame)
     if frame == "arrow":
         return table
-    if frame not in {"pandas", "polars"}:
-        raise UserError(f"There is no frame {frame!r}: write pandas, polars or arrow.")
-    if importlib.util.find_spec(frame) is None:
-        raise UserError(f"{frame} is not installed: uv pip install {frame}, or take frame='arrow'.")
     if frame == "pandas":
         return table.to_pandas()
     import polars as pl
 
     return pl.from_arrow(table)
+
+
+def check_frame(frame: Frame) -> None:
+    """Checks that there is such a frame.
+
+    Raises:
+        UserError: There is none, or its package is not installed.
+    """
+    check_choice("frame", frame, get_args(Frame))
+    if frame != "arrow" and importlib.util.find_spec(frame) is None:
+        raise UserError(f"{frame} is not installed: uv pip install {frame}, or take frame='arrow'.")
 
 
 def of_sheet(sheet: Sheet) -> pa.Table:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError, counted
+from jobs.conclusions.arguments import check_path, check_switch
 from jobs.conclusions.frames import of_sheet
 from jobs.conclusions.shown import Shown
 from jobs.present import inputs
@@ -38,6 +39,8 @@ class NextStudy(Shown["Proposal"]):
         """
         from jobs.results.storage import put
 
+        check_path("out", out, "write the name of a file, as 'next.yaml'")
+        check_switch("over", over)
         out = Path(out)
         if out.exists() and not over:
             raise UserError(f"{out} is there already: name another file, or give over=True")

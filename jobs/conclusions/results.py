@@ -6,15 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.config.schema import nearest
 from core.errors import UserError
-from jobs.conclusions.frames import Frame, framed, of_sheet
+from jobs.conclusions import arguments
+from jobs.conclusions.frames import Frame, check_frame, framed, of_sheet
 from jobs.conclusions.shown import Drawn, Shown
 from jobs.present import inputs
+from jobs.results.names import METRIC
 
 if TYPE_CHECKING:
     from jobs.analysis.effect import Effect
     from jobs.analysis.importance import Importance
     from jobs.analysis.interaction import Interaction
+    from jobs.analysis.trials import Trials
     from jobs.conclusions.clusters import Clusters
     from jobs.conclusions.proposal import NextStudy
     from jobs.conclusions.ranking import Ranking
@@ -46,9 +50,17 @@ def open_results(*paths: str | Path, study: str | Sequence[str] = (), where: str
         >>> results.trials(frame="arrow").num_rows
         9
     """
-    from jobs.results.layout import folders_of
+    from jobs.results.layout import folders_of, study_name
 
-    results = Results([str(one) for one in paths or ("results",)], [study] if isinstance(study, str) else study, where)
+    for one in paths:
+        arguments.check_path("paths", one, "write a folder of results; several one by one, as 'mine', 'theirs'")
+    arguments.check_text("where", where, "write an expression, as 'learning_rate < 1e-3', or leave it out")
+    results = Results([str(one) for one in paths or ("results",)], (), where)
+    studies = [study] if isinstance(study, str) else study
+    if not arguments.are_names(studies):
+        there = nearest("", map(study_name, folders_of(results.paths)))
+        arguments.wrong("study", study, f"write the name of a study, or a list of names; there are {there}")
+    results.studies = [*studies]
     folders_of(results.paths, results.studies)
     return results
 
@@ -75,6 +87,8 @@ class Results:
         Raises:
             UserError: No trial matches, or the frame's package is not installed.
         """
+        check_frame(frame)
+        arguments.check_switch("history", history)
         loaded = inputs.rows(self.paths, where=self.where, studies=self.studies, history=history)
         return framed(loaded.table, frame)
 
@@ -101,7 +115,7 @@ class Results:
         """
         from jobs.conclusions import ranking
 
-        return ranking.shown(ranking.ranked(self.paths, self.where, self.studies, (on, mode)))
+        return ranking.shown(ranking.ranked(self.paths, self.where, self.studies, self._wanted(on, mode)))
 
     def effect(self, parameter: str, on: str | None = None, mode: str | None = None) -> Drawn[Effect]:
         """The effect of one parameter, from trials that are equal in everything else, as `conclus effect` shows it.
@@ -127,11 +141,10 @@ class Results:
             'max'
         """
         from jobs.analysis.effect import effect
-        from jobs.analysis.trials import param_key
         from jobs.present.effect import TABLES, effect_text, machine_sheet
 
-        trials, better = inputs.finished_trials(self.paths, self.studies, self.where, (on, mode))
-        found = effect(trials, param_key(parameter, trials), better)
+        trials, better = inputs.finished_trials(self.paths, self.studies, self.where, self._wanted(on, mode))
+        found = effect(trials, _key("parameter", parameter, trials), better)
 
         def words(fmt: str, width: int | None) -> str:
             return effect_text(found, fmt, width, _SLICES)
@@ -165,7 +178,7 @@ class Results:
         from jobs.analysis.importance import importance
         from jobs.present.importance import importance_rows, importance_text
 
-        trials, _ = inputs.finished_trials(self.paths, self.studies, self.where, (on, None))
+        trials, _ = inputs.finished_trials(self.paths, self.studies, self.where, self._wanted(on))
         found = importance(trials)
 
         def words(fmt: str, width: int | None) -> str:
@@ -192,11 +205,10 @@ class Results:
             UserError: There is no such parameter, or no trial with the metric.
         """
         from jobs.analysis.interaction import interaction
-        from jobs.analysis.trials import param_key
         from jobs.present.importance import interaction_rows, interaction_text
 
-        trials, _ = inputs.finished_trials(self.paths, self.studies, self.where, (on, None))
-        found = interaction(trials, param_key(first, trials), param_key(second, trials))
+        trials, _ = inputs.finished_trials(self.paths, self.studies, self.where, self._wanted(on))
+        found = interaction(trials, _key("first", first, trials), _key("second", second, trials))
 
         def words(fmt: str, width: int | None) -> str:
             return interaction_text(found, fmt, width)
@@ -226,9 +238,11 @@ class Results:
         from jobs.conclusions import proposal
         from jobs.execution.driver import one_study
 
+        arguments.check_margin(margin)
+        wanted = self._wanted(on, mode)
         path = self._one_path()
         folder = one_study(path, self.studies)
-        return proposal.shown(*proposal.proposed(path, folder, self.where, (on, mode), margin))
+        return proposal.shown(*proposal.proposed(path, folder, self.where, wanted, margin))
 
     def health(self) -> Shown[JudgedTrials]:
         """What is wrong with the trials, and which settings die of what, as `conclus health` shows it.
@@ -269,6 +283,9 @@ class Results:
         from jobs.execution.driver import one_study
         from jobs.models.choice import choose
 
+        if trial is not None and not arguments.is_name(trial):
+            arguments.wrong("trial", trial, 'write the first characters of a key in `.trials()["trial_key"]`')
+        arguments.check_switch("label_free", label_free)
         if trial is not None and label_free:
             raise UserError("trial and label_free each name a trial: give one of them.")
         found = choose(one_study(self._one_path(), self.studies), trial=trial, label_free=label_free)
@@ -285,20 +302,34 @@ class Results:
         Raises:
             UserError: The file ends in something else, or there are no results with the metric.
         """
-        from jobs.present.output import made, warn
+        from jobs.present.output import made
         from jobs.report import html
-        from jobs.report.contents import gather
+        from jobs.report.asked import asked
         from jobs.results.storage import put
 
+        arguments.check_path("out", out, "write the name of a file, as 'report.html'")
         out = Path(out)
         if out.suffix != ".html":
             raise UserError(f"{str(out)!r} should end in .html; `conclus report` writes tables for papers.")
-        chosen = inputs.chosen_metric(self.paths, self.studies, on, mode)
-        aims = inputs.chosen_aims(self.paths, self.studies)
-        found = gather(self.paths, *chosen, aims=aims, where=self.where, studies=self.studies)
-        warn([*found.notes, *found.skipped])
+        found = asked(self.paths, self.where, self.studies, self._wanted(on, mode))
         put(out, html.page(found, made()).encode())
         return out
+
+    def _wanted(self, on: str | None, mode: str | None = None) -> tuple[str | None, str | None]:
+        """What ranks, and which of its values are better.
+
+        Raises:
+            UserError: One of them is no such name.
+        """
+        from jobs.analysis.scores import metric_name
+
+        if on is not None and not arguments.is_name(on):
+            columns = inputs.rows(self.paths, where=self.where, studies=self.studies, columns=()).columns
+            there = nearest("", (metric_name(one) for one in columns if one.startswith((METRIC, "health."))))
+            arguments.wrong("on", on, f"write the name of a metric, or leave it out; there are {there}")
+        if mode is not None:
+            arguments.check_choice("mode", mode, ("max", "min"))
+        return on, mode
 
     def _one_path(self) -> str:
         """The single folder of the results.
@@ -317,3 +348,16 @@ class Results:
         names = [study_name(folder) for folder in folders_of(self.paths, self.studies)]
         chosen = f", where {self.where}" if self.where else ""
         return one_line(f"results in {', '.join(self.paths)} of {', '.join(names) or 'no study'}{chosen}")
+
+
+def _key(name: str, given: str, trials: Trials) -> str:
+    """The dotted key of the parameter that an argument names.
+
+    Raises:
+        UserError: It names none that varies.
+    """
+    from jobs.analysis.trials import param_key
+
+    if not arguments.is_name(given):
+        arguments.wrong(name, given, f"write the name of a parameter that varies, one of {nearest('', trials.factors)}")
+    return param_key(given, trials)

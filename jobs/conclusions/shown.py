@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from core.errors import UserError
+from jobs.conclusions.arguments import part_of
 from jobs.conclusions.frames import Frame, framed
 from jobs.present.output import width
 from jobs.present.visible import visible
@@ -43,10 +44,7 @@ class Shown(Generic[Found]):
         Raises:
             UserError: There is no such table or frame, or the frame's package is not installed.
         """
-        part = part or next(iter(self.sheets))
-        if part not in self.sheets:
-            raise UserError(f"There is no table {part!r}: write one of {', '.join(self.sheets)}.")
-        return framed(self.sheets[part](), frame)
+        return framed(self.sheets[part_of(part, self.sheets)](), frame)
 
     def __repr__(self) -> str:
         return visible(self.words("table", width())).rstrip("\n")
@@ -84,7 +82,4 @@ def chart_of(charts: Mapping[str, Callable[[], Mapping[str, Any]]], part: str) -
 
     if not charts:
         raise UserError("There is nothing to draw.")
-    part = part or next(iter(charts))
-    if part not in charts:
-        raise UserError(f"There is no chart {part!r}: write one of {', '.join(charts)}.")
-    return chart(charts[part]())
+    return chart(charts[part_of(part, charts)]())

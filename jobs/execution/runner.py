@@ -7,9 +7,8 @@ import importlib.util
 import signal
 import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from cluster import memory
 from cluster.executor import LEFT, ClusterError, Event, Stop
@@ -92,6 +91,10 @@ class Summary:
         return 1 if self.failed or self.missing else 0
 
 
+def _is_study(given: object) -> bool:
+    return isinstance(given, Study)
+
+
 def run(
     study: Study,
     *,
@@ -124,7 +127,7 @@ def run(
             same results.
         ClusterError: the machines do not have what the study asks for.
     """
-    if isinstance(study, str | Path | Mapping):
+    if not _is_study(study):
         raise UserError("conclus.run takes a study: conclus.load_study makes it of a path, conclus.study of a mapping")
     trust.recall()
     trust.name(trust.own(plug_ins.every_file(study)))

@@ -29,6 +29,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from jobs.analysis import apart
+from jobs.analysis.intervals import fixed
 from jobs.analysis.scores import default_mode, uses_labels
 from jobs.health.curves import curve_metrics, points_by_row
 from jobs.results.names import PARAM
@@ -91,8 +92,8 @@ class Forecast:
         other = f". They have other values of {', '.join(self.unseen)}, so it may be far off" if self.unseen else ""
         place = "configurations of its study" if self.by == "configuration" else "other studies"
         return (
-            f"{self.metric} {self.value:.3f} is expected in epoch {self.epoch}, 90 % interval {self.low:.3f} to "
-            f"{self.high:.3f}, from {self.trials} finished trials of {self.groups} {place}{other}"
+            f"{self.metric} {fixed(self.value)} is expected in epoch {self.epoch}, 90 % interval {fixed(self.low)} to "
+            f"{fixed(self.high)}, from {self.trials} finished trials of {self.groups} {place}{other}"
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.told import told
 from core.errors import UserError
 from jobs.ledger import names, outcomes, trackers
 from jobs.ledger.cells import Moment, Number, has_decimal_comma, is_blank, moment, number
@@ -68,9 +69,11 @@ def understand(raw: Sequence[RawColumn], source: str, answers: Answers) -> list[
         raise UserError(str(error)) from error
     mistakes: list[str] = []
     beside = _in_percent(raw, targets, comma=comma)
-    columns = [
-        _Reader(column, targets[column.header], source, mistakes, answers, beside).read(comma=comma) for column in raw
-    ]
+    columns: list[ReadColumn] = []
+    for place, column in enumerate(raw):
+        told("reading columns", place, len(raw))
+        read = _Reader(column, targets[column.header], source, mistakes, answers, beside).read(comma=comma)
+        columns.append(read)
     if mistakes:
         more = len(mistakes) - _SHOWN_MISTAKES
         raise UserError(*mistakes[:_SHOWN_MISTAKES], *([f"… and {more} more."] if more > 0 else []))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.data.told import told
 from core.errors import UserError
 from core.seal import canonical_json
 from jobs.ledger import names, trackers
@@ -66,6 +67,7 @@ def attempts(columns: Sequence[ReadColumn], source: SourceFile, study: str, year
     repeats: Counter[str] = Counter()
     rows: list[Attempt] = []
     for i, line in enumerate(source.lines):
+        told("reading rows", i, len(source.lines))
         row = _Row(columns, i)
         config_key = _digest({"import": row.params})
         told_apart = row.identity or f"#{undated[config_key]}"

@@ -24,12 +24,13 @@ class Following:
         folder: Its folder.
         rows: Its rows.
         changes: How often they have changed.
+        heard: When they changed last, or when this began to look; of `time.monotonic`.
         is_free: Whether it is certain that no process runs it.
     """
 
     def __init__(self, folder: Place) -> None:
         self.folder, self.rows = folder, FollowedRows(folder, columns(folder))
-        self.changes, self.is_free = 0, False
+        self.changes, self.is_free, self.heard = 0, False, time.monotonic()
         self._found: StudyStatus | None = None
         self._counted: tuple[int, bool] = (-1, False)
         self._due = 0.0
@@ -39,7 +40,8 @@ class Following:
 
         With ten thousand rows the best takes half a second of work: at most half of the time goes into it.
         """
-        self.changes += self.rows.look()
+        if self.rows.look():
+            self.changes, self.heard = self.changes + 1, time.monotonic()
         self.is_free = lock.is_free(self.folder)
         now = self.changes, self.is_free
         began = time.monotonic()

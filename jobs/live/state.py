@@ -8,6 +8,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+from jobs.analysis.intervals import fixed
 from jobs.analysis.scores import metric_column, metric_name, within_trial
 from jobs.health.status import Trial
 from jobs.live import courses
@@ -102,7 +103,7 @@ class Watched:
             "epoch": one.epoch,
             "epochs": one.epochs,
             "loss": "" if one.loss is None else cell_text(one.loss),
-            "value": "" if one.value is None else f"{one.value:.3f}",
+            "value": "" if one.value is None else fixed(one.value),
             "left": left,
             "verdict": bounded(one_line(one.verdict)),
             "course": course,
@@ -121,7 +122,7 @@ def _ended(table: pa.Table, metric: str) -> list[dict[str, Any]]:
             "key": one_line(table["trial_key"][row].as_py()),
             "seed": table["seed"][row].as_py(),
             "status": table["status"][row].as_py(),
-            "value": "" if (value := values[row]) is None or not isfinite(value) else f"{value:.3f}",
+            "value": "" if (value := values[row]) is None or not isfinite(value) else fixed(value),
             "seconds": duration(seconds[row] or 0.0),
             "at": time.strftime("%H:%M:%S", time.localtime(ends[row])),
             "reason": bounded(one_line(table["reason"][row].as_py() or "")),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from core.errors import UserError, counted
 from jobs.analysis import apart, data_sets, selection
 from jobs.analysis.data_sets import SeveralDataSetsError
+from jobs.analysis.intervals import fixed
+from jobs.analysis.outcomes import refuse_without_value
 from jobs.analysis.pareto import NO_AIMS, ranked
 from jobs.analysis.samples import METHOD, best_row, constants
 from jobs.analysis.scores import CONSENSUS, about_labels, metric_column, metric_name
@@ -121,11 +123,14 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
         raise UserError(f"{error} Name a trial with --trial. {_with_clusters(folder)}") from error
     row = best_row(finished, table["attempt_id"].to_pylist(), maximise=mode == "max")
     if row is None:
-        keeping = " and keeps the study's constraints" if wishes.limits else ""
-        raise UserError(f"No finished trial of {study} has a value of {metric!r}{keeping}: wait for one.")
+        if wishes.limits:
+            raise UserError(
+                f"No finished trial of {study} has a value of {metric!r} and keeps the study's constraints."
+            )
+        refuse_without_value(table, metric, loaded.columns)
     value = table[column][row].as_py()
     of = counted(len(finished), "finished trial")
-    why = f"the best of {of} by {metric_name(column)}, {about_labels(column)}: {value:.3f}"
+    why = f"the best of {of} by {metric_name(column)}, {about_labels(column)}: {fixed(value)}"
     return _choice(folder, table, row, f"trial {table['trial_key'][row]}{_told(table, row)} is {why}")
 
 
@@ -215,7 +220,7 @@ def _with_clusters(folder: Place) -> str:
         columns = (part[one].to_pylist() for one in (column, "trial_key", "attempt_id"))
         own = [one for one in zip(*columns, strict=True) if one[1:] in stored]
         own.sort(key=lambda one: (one[0] is None or not isfinite(one[0]), sign * (one[0] or 0), one[1]))
-        first = [key if value is None else f"{key} ({metric_name(column)} {value:.3f})" for value, key, _ in own]
+        first = [key if value is None else f"{key} ({metric_name(column)} {fixed(value)})" for value, key, _ in own]
         more = f" and {len(own) - _LISTED} more" if len(own) > _LISTED else ""
         told |= {name: ", ".join(first[:_LISTED]) + more} if own else {}
     if not told:

@@ -17,7 +17,7 @@ from jobs.analysis import data_sets, pareto
 from jobs.analysis.pareto import Aims
 from jobs.planning import plan as planning
 from jobs.results import records
-from jobs.results.layout import STUDY_JSON, existing
+from jobs.results.layout import PLUG_INS, STUDY_JSON, existing
 from jobs.results.names import PARAM
 from jobs.results.storage import Place
 from jobs.study import keys, space, trust, yaml_document
@@ -72,7 +72,22 @@ def base_study(folder: Place) -> studies.Study:
     if source is None:
         raise UserError(f"{file} has no trials, so there is no study to continue from. Imported rows have none.")
     # Its paths are already absolute, so the base folder does not matter.
-    return studies.parse(yaml_document.write(source), str(file), Path())
+    return studies.parse(yaml_document.write(_here(source, folder)), str(file), Path())
+
+
+def _here(value: Any, folder: Place) -> Any:
+    """The study with the copies of plug-ins beside the results, where the files that it names are not on this machine.
+
+    A copy lies in results, so it runs only if the user names it.
+    """
+    if isinstance(value, dict):
+        return {key: _here(one, folder) for key, one in value.items()}
+    if isinstance(value, list):
+        return [_here(one, folder) for one in value]
+    if not isinstance(value, str) or not value.endswith(".py") or Path(value).exists():
+        return value
+    copy = existing(folder, PLUG_INS) / Path(value).name
+    return str(copy.absolute()) if isinstance(copy, Path) and copy.is_file() else value
 
 
 def propose(study: studies.Study, advice: Sequence[Advice], results: str, most_seeds: int) -> Proposal:

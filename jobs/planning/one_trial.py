@@ -11,6 +11,8 @@ from core.config import trial as trial_config
 from core.errors import UserError
 from jobs.planning.next_study import base_study
 from jobs.results import records
+from jobs.results.names import PARAM
+from jobs.results.schema import contradicted
 from jobs.results.storage import Place
 from jobs.study import keys, trust, yaml_document
 from jobs.study import study as studies
@@ -25,7 +27,7 @@ def one_trial_study(folder: Place, row: Mapping[str, Any], why: str) -> tuple[st
 
     Args:
         folder: The folder of its study.
-        row: Its row: `trial_key`, `seed`, `source` and `params_json`.
+        row: Its row: `trial_key`, `seed`, `source`, `params_json`, which is trusted, and `param.*`, which must agree.
         why: Why it is this trial, for the comment at the top.
 
     Returns:
@@ -42,6 +44,12 @@ def one_trial_study(folder: Place, row: Mapping[str, Any], why: str) -> tuple[st
         raise UserError(f"Trial {key} is a member of a population: its values changed while it trained.")
     base = base_study(folder)
     params = records.parameters(row["params_json"])
+    cells = {name.removeprefix(PARAM): value for name, value in row.items() if name.startswith(PARAM)}
+    if changed := contradicted(params, cells):
+        raise UserError(
+            f"Trial {key} is not exported: its row tells two values of {', '.join(changed)}, one in its column and one "
+            "in params_json, of which its key is made. Somebody changed the file."
+        )
     texts = {*_texts(base.source)}
     written = {name: _whole(value, texts) if _is_path(name, value) else value for name, value in params.items()}
     content = {

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TextIO
 
 from core.data.told import watched
+from jobs.analysis.intervals import fixed
 from jobs.present import tables
 from jobs.present.tables import Column, duration
 from jobs.present.visible import control, one_line
@@ -135,7 +136,7 @@ def running_lines(trials: Sequence[RunningRow], metric: str, width: int, most: i
             f"{one.epoch}/{one.epochs}" if one.epochs else one.epoch,
             _bar(_share(one)),
             one.loss,
-            None if one.value is None else f"{one.value:.3f}",
+            None if one.value is None else fixed(one.value),
             "" if one.left is None else duration(one.left),
             one_line(one.verdict)[:_VERDICT],
         ]

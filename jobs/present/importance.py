@@ -36,7 +36,7 @@ def importance_text(found: Importance, fmt: str, width: int | None) -> str:
             "Not shown to matter here: conclus effect may still show a difference of two values of that parameter. It "
             "compares trials that are equal in everything else, so it often sees smaller differences."
         )
-    return paragraphs([*blocks, *found.notes], fmt, width)
+    return paragraphs([*blocks, *remarks(found)], fmt, width)
 
 
 def shown(found: Importance) -> list[Share]:
@@ -48,6 +48,16 @@ def hidden_pairs(found: Importance) -> list[str]:
     """A sentence on the pairs that are not shown, if there are any."""
     hidden = len(found.interactions) - _SHOWN_PAIRS
     return [f"{hidden} more pairs explain less."] if hidden > 0 else []
+
+
+def remarks(found: Importance) -> list[str]:
+    """Sentences on the shares: why one may matter whose interval begins at nothing, and what `analysis` notes."""
+    at_zero = any(one.low == 0 and one.verdict.startswith("matters") for one in shown(found))
+    why = (
+        "An interval from 0% beside `matters`: the interval leaves 2.5 % of error at each of its two ends, the test "
+        "all 5 % at the one that it asks about. So the interval is wider."
+    )
+    return [*([why] if at_zero else []), *found.notes]
 
 
 def importance_sheet(found: Importance, *, bars: bool = True) -> Sheet:
@@ -165,7 +175,7 @@ def _percent(share: float) -> str:
 
 
 def _ends(interval: tuple[float, float] | None) -> str:
-    return f"{interval[0]:.0%} … {interval[1]:.0%}" if interval else ""
+    return f"{_percent(interval[0])} … {_percent(interval[1])}" if interval else ""
 
 
 def _bar(share: float) -> str:

@@ -181,13 +181,12 @@ def params_text(board: Leaderboard, entry: Entry, labels: ShownNames | None = No
     return (", " if labels else " ").join(f"{name}={tables.cell_text(values[0])}" for name, values, _ in found)
 
 
-def params_sheet(board: Leaderboard) -> dict[str, tuple[list[Any], list[str]]]:
-    """For each varying parameter's short name, its values and their texts, in the order of the board."""
-    names = short_names([*board.constant, *_varying(board)])
+def params_sheet(board: Leaderboard, labels: ShownNames) -> dict[str, tuple[list[Any], list[str]]]:
+    """For each parameter that varies, by its dotted key, its values and their texts, in the order of the board."""
     found: dict[str, tuple[list[Any], list[str]]] = {}
     for key in _varying(board):
-        values = [entry.params[key] for entry in board.entries]
-        found[names[key]] = values, [tables.cell_text(one) for one in tables.numbers([_cell(one) for one in values])]
+        values = [labels.value(key, entry.params[key]) for entry in board.entries]
+        found[key] = values, [tables.cell_text(one) for one in tables.numbers([_cell(one) for one in values])]
     return found
 
 

@@ -127,6 +127,11 @@ class ShownNames:
         told = {key: name if counts.count(name) == 1 else _words(key) for key, name in usual.items()}
         return {key: self._own(key) or name for key, name in told.items()}
 
+    @property
+    def own(self) -> ShownNames | None:
+        """The names where a person gave some, else None: then tables keep the keys that one types."""
+        return self if self.source else None
+
     def parameter(self, key: str) -> str:
         """The name of one parameter among no others."""
         return self.by_key([key])[key.removeprefix(PARAM)]

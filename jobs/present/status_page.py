@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from jobs.analysis.intervals import fixed
 from jobs.health.forecast import TooFew
 from jobs.health.status_page import EQUAL, StatusPage, Words
 from jobs.present.status_advice import advice, first_change, go
@@ -188,7 +189,7 @@ def _analysis(text: Text) -> Iterable[str]:
             [
                 f"**{literal(one.data)}**" if one.is_own else literal(one.data),
                 text.number(one.imbalance),
-                f"{text.span(one.low, one.high)} ({one.middle:.3f})",
+                f"{text.span(one.low, one.high)} ({fixed(one.middle)})",
                 str(one.trials),
                 text.score(page.last) if one.is_own else "-",
             ]
@@ -216,7 +217,7 @@ def _about_data(text: Text) -> Iterable[str]:
     if start is not None and page.last is not None:
         difference = round(page.last, 3) - round(start, 3)  # As the reader gets it from the two numbers beside it.
         name = "gain" if difference > EQUAL else "loss" if difference < -EQUAL else "same"
-        yield say("input", input=text.score(start), change=say(f"input.{name}", difference=f"{abs(difference):.3f}"))
+        yield say("input", input=text.score(start), change=say(f"input.{name}", difference=fixed(abs(difference))))
 
 
 # 4. Trajectory

@@ -9,6 +9,7 @@ from typing import Any
 from core.evaluation.health import Finding
 from core.evaluation.rules import Change, Rule
 from core.evaluation.trend import FEWEST
+from jobs.analysis.intervals import fixed
 from jobs.analysis.scores import uses_labels
 from jobs.health.forecast import NEEDED, TooFew
 from jobs.health.status_page import StatusPage
@@ -49,7 +50,7 @@ class Text:
         if value is None:
             return self.say("unknown")
         share = f" ({value:.1%})" if uses_labels(self.page.metric) else ""
-        return f"{value:.3f}{share}"
+        return f"{fixed(value)}{share}"
 
     def change(self, one: Change) -> str:
         """What to change, as a rule says it."""
@@ -70,7 +71,7 @@ class Text:
 
     def span(self, low: float, high: float) -> str:
         """Two scores as the ends of a range."""
-        return self.say("span", low=f"{low:.3f}", high=f"{high:.3f}")
+        return self.say("span", low=fixed(low), high=fixed(high))
 
     def value(self, value: Any) -> str:
         """A parameter's value, which may be a stranger's text."""
@@ -102,7 +103,7 @@ class Text:
         last = ahead[-1]
         span = self.span(last.low, last.high)
         other = self.say("expected.other", keys=", ".join(literal(bounded(one)) for one in last.unseen[:_KEYS]))
-        return self.say("expected", epoch=last.epoch, value=f"{last.value:.3f}", span=span) + other * bool(last.unseen)
+        return self.say("expected", epoch=last.epoch, value=fixed(last.value), span=span) + other * bool(last.unseen)
 
     def few(self, few: TooFew) -> str:
         """Why there is no forecast."""

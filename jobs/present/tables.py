@@ -18,7 +18,7 @@ from jobs.present.visible import csv_text, json_text, literal, one_line, visible
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 """What commands write; `html` is for notebooks."""
 _GAP = "  "
-_UNEVEN = re.compile(r"(?<=\d) -([\d.]+) \+([\d.]+)$")
+_UNEVEN = re.compile(r"(?<=\d) -([\d.]+(?:e\+\d+)?) \+([\d.]+(?:e\+\d+)?)$")
 """An interval whose ends are not equally far from the mean: `0.968 -0.041 +0.018`."""
 _WORDS = re.compile(r" (?=[^\W\d_]|\()")
 """Where a text may be broken: before a word, never within a score and its interval."""
@@ -50,16 +50,15 @@ Bold = Collection[int | tuple[int, int]]
 
 def amount(number: float) -> str:
     """A number of hours or of money with three digits: `0.00123`, `3.2`, `12,345`."""
-    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}" if number >= 1e-4 else "under 0.0001"
+    return f"{number:,.0f}" if 100 <= number < 1e9 else f"{number:.3g}" if number >= 1e-4 else "under 0.0001"
 
 
 def duration(seconds: float) -> str:
     """Seconds in words: `40 s`, `3 min`, `2 h 05 min`."""
-    if seconds < 90:
-        return f"{math.ceil(seconds)} s"
     if seconds < 90 * 60:
-        return f"{math.ceil(seconds / 60)} min"
-    return f"{int(seconds // 3600)} h {int(seconds % 3600 // 60):02d} min"
+        return f"{math.ceil(seconds)} s" if seconds < 90 else f"{math.ceil(seconds / 60)} min"
+    hours = seconds / 3600
+    return f"{int(hours)} h {int(seconds % 3600 // 60):02d} min" if seconds < 1e9 else f"{hours:.3g} h"
 
 
 def render(

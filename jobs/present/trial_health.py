@@ -10,6 +10,7 @@ from typing import Any
 from core.errors import counted
 from core.evaluation.health import RULES, Course, Finding, Rule
 from core.evaluation.trend import FEWEST, Trend, trend
+from jobs.analysis.intervals import fixed
 from jobs.analysis.scores import uses_labels
 from jobs.health.changes import Remedy
 from jobs.health.courses import Judged
@@ -165,7 +166,7 @@ def _stability_words(value: float | str | None, score: str) -> str:
     if not isinstance(value, float):
         return f"unknown (fewer than 3 scored epochs of {score})"
     labelled = "which uses the labels" if uses_labels(score) else "without labels"
-    return f"{value:.3f}, of {score}, {labelled}"
+    return f"{fixed(value)}, of {score}, {labelled}"
 
 
 def _words(value: float | str | None) -> str:

@@ -15,6 +15,7 @@ from jobs.analysis.comparison import Boards, Comparison, comparison, leaderboard
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
+from jobs.analysis.intervals import fixed
 from jobs.analysis.leaderboard import Leaderboard, wanted_columns
 from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
 from jobs.analysis.scores import LABEL_FREE, RescaledError, metric_column, metric_name, within_trial
@@ -29,6 +30,7 @@ from jobs.health.settings import settings
 from jobs.models import assignments, topics
 from jobs.models.topics import TrialTopics
 from jobs.present.health import JudgedTrials, ordered
+from jobs.present.names import USUAL, ShownNames
 from jobs.report import cluster_contents, cluster_data
 from jobs.report.cluster_contents import SECTION, ClusterContents
 from jobs.report.reading import Reading, attempts
@@ -88,6 +90,7 @@ class Contents:
         courses: The courses to draw, by a name for the trial: those of the best trial and of some with codes.
         skipped: Files that could not be read, as whole sentences.
         notes: Other remarks on the files, as whole sentences.
+        labels: How metrics, parameters, methods and data sets are called.
     """
 
     metric: str
@@ -114,6 +117,7 @@ class Contents:
     courses: Mapping[str, Course]
     skipped: Sequence[str]
     notes: Sequence[str]
+    labels: ShownNames = USUAL
 
     @property
     def board(self) -> Leaderboard | None:
@@ -353,7 +357,7 @@ def _clusters(
     if not rows:
         return _NO_CLUSTERS
     best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
-    which = f"trial {best['trial_key']}, {metric_name(metric)} {best[column]:.3f}"
+    which = f"trial {best['trial_key']}, {metric_name(metric)} {fixed(best[column])}"
     others = f"the best of the {len(rows):,}{f' on {data}' if len(parts) > 1 else ''} whose clusters are stored"
     why = f"{which}, {others if len(rows) > 1 else 'the only one whose clusters are stored'}"
     try:

@@ -10,7 +10,7 @@ from jobs.analysis.leaderboard import Entry, Leaderboard
 from jobs.analysis.outcomes import HEALTH
 from jobs.analysis.scores import is_loss, metric_name, plug_in_names, rescales_loss
 from jobs.charts import bars, curves, gantt, parallel, scatter, strips
-from jobs.charts.configurations import describe, key, numbers, verdict
+from jobs.charts.configurations import describe, key, numbers, parameter_names, verdict
 from jobs.charts.look import distinct
 from jobs.health.curves import Curve
 from jobs.present import tables
@@ -57,12 +57,13 @@ def _ends(entry: Entry, places: Scale) -> tuple[float, float]:
 # Linked charts
 
 
-def front(board: Leaderboard, start: int) -> Markup | None:
+def front(contents: Contents, board: Leaderboard, start: int) -> Markup | None:
     """The Pareto front of the first metric with each other one; `start` is as in `scatter.fronts`."""
-    first = metric_name(next(iter(board.aims.metrics), ""))
+    names = contents.labels
+    first = names.metric(next(iter(board.aims.metrics), ""))
     drawings = [
-        pieces.figure(first, f"by {metric_name(name)}", pieces.drawing(chart))
-        for name, chart in scatter.fronts(board, start).items()
+        pieces.figure(first, f"by {names.metric(name)}", pieces.drawing(chart))
+        for name, chart in scatter.fronts(board, start, names).items()
     ]
     told = [pieces.note(one) for one in pareto.notes([entry.standing for entry in shown(board)], board.aims)]
     return join([*told, pieces.panels(drawings)]) if drawings else None
@@ -75,7 +76,8 @@ def parameters(contents: Contents, board: Leaderboard, start: int) -> Markup | N
     order = [one.key for one in contents.effects if one.key in board.entries[0].params]
     order += [one for one in board.entries[0].params if one not in order]
     found = contents.by_configuration
-    scatters = scatter.by_parameters(board, found, order[:_PARAMETERS], start, brush=True)
+    scatters = scatter.by_parameters(board, found, order[:_PARAMETERS], start, brush=True, names=contents.labels)
+    called = parameter_names(board, contents.labels)
     least = parallel.COLUMN * (len(board.entries[0].params) + 1)
     explained = pieces.note(
         "One line for each configuration. Thick with a diamond: the best. Dashed: tied with it. "
@@ -84,19 +86,20 @@ def parameters(contents: Contents, board: Leaderboard, start: int) -> Markup | N
         "together. A click beside what is picked ends it."
     )
     figures = [
-        pieces.figure(one, "", drawing)
+        pieces.figure(called[one], "", drawing)
         for one, drawing in zip(scatters, pieces.together([*scatters.values()]), strict=True)
     ]
-    return join([explained, pieces.drawing(parallel.draw(board, start), least), pieces.panels(figures)])
+    lines = pieces.drawing(parallel.draw(board, start, contents.labels), least)
+    return join([explained, lines, pieces.panels(figures)])
 
 
 def learning(contents: Contents, board: Leaderboard, start: int) -> Markup | None:
     """The mean curves of all configurations, and the seeds of the first ones."""
     overviews = [
-        pieces.figure(metric_name(name), detail(name, board), pieces.drawing(chart))
+        pieces.figure(contents.labels.metric(name), detail(name, board), pieces.drawing(chart))
         for name, found in contents.curves.items()
         if any(key(entry) in found for entry in board.entries)
-        for chart in [curves.draw(found, board, metric_name(name), start)]
+        for chart in [curves.draw(found, board, metric_name(name), start, contents.labels)]
     ]
     if not overviews:
         return None
@@ -120,12 +123,12 @@ def _seeds_of_first(contents: Contents, board: Leaderboard) -> Markup | None:
     drawings = [
         pieces.figure(
             f"#{entry.rank}",
-            describe(entry, board),
-            pieces.drawing(curves.seeds(one, drawn[0], entry, metric_name(metric), limits)),
+            describe(entry, board, contents.labels),
+            pieces.drawing(curves.seeds(one, drawn[0], entry, metric_name(metric), limits, contents.labels)),
         )
         for entry, one in zip(first, drawn, strict=True)
     ]
-    heading = f"{metric_name(metric)} of the first {len(first)}, seed by seed"
+    heading = f"{contents.labels.metric(metric)} of the first {len(first)}, seed by seed"
     explained = pieces.note(
         "Thin: the seeds. Thick: their mean, with its 95 % interval as a band. Dotted: the mean of the best."
     )
@@ -161,19 +164,20 @@ def seeds(contents: Contents, board: Leaderboard, start: int) -> Markup | None:
         "put nearly all samples into few clusters.",
         f" The first {strips.MOST} of {len(board.entries):,} configurations." if hidden > 0 else "",
     )
-    return join([explained, pieces.drawing(strips.seeds(board, found, start))])
+    return join([explained, pieces.drawing(strips.seeds(board, found, start, contents.labels))])
 
 
 def choices(contents: Contents, starts: Mapping[str, int]) -> Markup | None:
     """The ranking metric by the consensus of label-free criteria, on each data set."""
+    names = contents.labels
     figures = [
         pieces.figure(
-            f"{f'{name}: ' if len(contents.first) > 1 else ''}{metric_name(board.metric)}",
+            f"{f'{names.data_set(name)}: ' if len(contents.first) > 1 else ''}{names.metric(board.metric)}",
             "by the consensus of label-free criteria",
             pieces.drawing(chart),
         )
         for name, board in contents.first
-        if (chart := scatter.consensus(board, starts[name]))
+        if (chart := scatter.consensus(board, starts[name], names))
     ]
     return pieces.panels(figures) if figures else None
 
@@ -209,7 +213,9 @@ def _costs(contents: Contents, places: Mapping[Key, int]) -> Markup | None:
     if len(hours) < 2:
         return None
     names = {
-        key(entry): f"#{entry.rank} {describe(entry, board)}" for _, board in contents.first for entry in board.entries
+        key(entry): f"#{entry.rank} {describe(entry, board, contents.labels)}"
+        for _, board in contents.first
+        for entry in board.entries
     }
     first = sorted(hours, key=lambda one: (-hours[one], places.get(one, 0), one))[:_COSTS]
     values = [hours[one] for one in first]

@@ -36,7 +36,8 @@ def effects(contents: Contents) -> Markup | None:
     found = contents.effects
     if not found:
         return None
-    names = labels([one.key for one in found])
+    keys = [one.key for one in found]
+    names = own.by_key(keys) if (own := contents.labels.own) else labels(keys)
     places = _common_scale(found)
     explained = pieces.note(_EXPLAINED)
     return join([explained, *(_effect(one, names[one.key], places, contents) for one in found)])
@@ -55,7 +56,7 @@ def _effect(one: Effect, name: str, places: Scale, contents: Contents) -> Markup
     if one.refusal:
         body = pieces.note(one.refusal)
     else:
-        drawing = pieces.drawing(effect.draw(one)) if one.slices else _scatter(one, contents)
+        drawing = pieces.drawing(effect.draw(one, contents.labels)) if one.slices else _scatter(one, contents)
         body = tag("div", pieces.figure("", "", drawing), _differences(one, name, places), class_="pair")
     return join([tag("h3", name), body])
 
@@ -63,9 +64,10 @@ def _effect(one: Effect, name: str, places: Scale, contents: Contents) -> Markup
 def _scatter(one: Effect, contents: Contents) -> Markup:
     """The trials of each data set, for a parameter without matched pairs."""
     found = [
-        pieces.drawing(scatter.by_parameters(board, contents.by_configuration, [one.key])[one.key])
+        pieces.drawing(drawn[one.key])
         for _, board in contents.first
         if one.key in board.entries[0].params
+        for drawn in [scatter.by_parameters(board, contents.by_configuration, [one.key], names=contents.labels)]
     ]
     return join(found) if found else pieces.note("No two trials are equal in everything else.")
 

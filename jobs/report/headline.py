@@ -13,6 +13,7 @@ from jobs.analysis.outcomes import Outcomes, Trouble
 from jobs.analysis.scores import metric_name
 from jobs.charts.configurations import describe
 from jobs.present.effect import labels
+from jobs.present.names import USUAL, ShownNames
 from jobs.report.contents import Contents
 from jobs.results.header import FINISHED
 
@@ -30,7 +31,11 @@ class Conclusion:
 
 def findings(contents: Contents) -> list[Conclusion]:
     """The conclusions, the most important first."""
-    found = [Conclusion("Not ranked", str(contents.refused))] if contents.refused else _rankings(contents.boards)
+    found = (
+        [Conclusion("Not ranked", str(contents.refused))]
+        if contents.refused
+        else _rankings(contents.boards, contents.labels.own)
+    )
     found += [Conclusion("Matters", _matters(contents.importance))] if contents.importance else []
     found += [Conclusion("Only", f"Rows where {contents.where}; the others are left out.")] if contents.where else []
     found += [Conclusion("Trials", _trials(contents)), *_failures(contents.outcomes)]
@@ -38,27 +43,27 @@ def findings(contents: Contents) -> list[Conclusion]:
     return found + [Conclusion("Left out", f"{len(contents.skipped)} files: {one}") for one in contents.skipped[:1]]
 
 
-def _rankings(boards: Boards) -> list[Conclusion]:
+def _rankings(boards: Boards, own: ShownNames | None) -> list[Conclusion]:
     """The best of each data set, and what is tied with it; what is said of all data sets is said once."""
     found: list[Conclusion] = []
     for name, board in boards:
         first, *rest = board.entries
-        on = f" on {name}" if len(boards) > 1 else ""
+        on = f" on {(own or USUAL).data_set(name)}" if len(boards) > 1 else ""
         found += [
-            Conclusion(f"Best{on}", _best(first, board)),
+            Conclusion(f"Best{on}", _best(first, board, own)),
             *(Conclusion(f"Tied{on}", text) for text in _ties(rest)),
         ]
-    (label, *shared), own = notes(boards)
+    (label, *shared), others = notes(boards)
     found.append(Conclusion("Chosen by", label))
-    found += [Conclusion(f"Note on {name}", note) for name, said in own.items() for note in said]
+    found += [Conclusion(f"Note on {name}", note) for name, said in others.items() for note in said]
     return [*found, *(Conclusion("Note", note) for note in shared)]
 
 
-def _best(entry: Entry, board: Leaderboard) -> str:
+def _best(entry: Entry, board: Leaderboard, own: ShownNames | None) -> str:
     score = entry.score
-    value = f"{metric_name(board.metric)} {score.text}"
+    value = f"{own.metric(board.metric) if own else metric_name(board.metric)} {score.text}"
     spread = f"95 % interval of the mean over {score.n} seeds" if score.n > 1 else "one seed, so no interval"
-    return f"{describe(entry, board, None)}: {value} ({spread})."
+    return f"{describe(entry, board, own)}: {value} ({spread})."
 
 
 def _ties(rest: Sequence[Entry]) -> list[str]:

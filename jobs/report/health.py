@@ -103,10 +103,18 @@ def _courses(found: Mapping[str, Course]) -> Markup | None:
 def _signals(contents: Contents) -> Markup | None:
     if not contents.signals:
         return None
-    named = f" The diamond is #1, {describe(contents.board.entries[0], contents.board)}." if contents.board else ""
+    named = (
+        f" The diamond is #1, {describe(contents.board.entries[0], contents.board, contents.labels)}."
+        if contents.board
+        else ""
+    )
     first = {key(entry): entry.rank for _, board in contents.first for entry in board.entries}
     drawings = [
-        pieces.figure(name, "", pieces.drawing(strips.signal(name, some, contents.board)))
+        pieces.figure(
+            contents.labels.metric(name),
+            "",
+            pieces.drawing(strips.signal(name, some, contents.board, names=contents.labels)),
+        )
         for name, values in contents.signals.items()
         if (some := {one: value for one, value in values.items() if one in first or not first})
     ]

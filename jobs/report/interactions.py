@@ -8,11 +8,10 @@ from typing import Any
 from core.errors import counted
 from jobs.analysis.importance import Importance, Share
 from jobs.analysis.interaction import Interaction
-from jobs.analysis.scores import metric_name
 from jobs.charts import heat
-from jobs.present.effect import labels
-from jobs.present.importance import contrasts_sheet, hidden_pairs, importance_sheet, shown
+from jobs.present.importance import contrasts_sheet, hidden_pairs, importance_sheet, remarks, shown
 from jobs.present.leaderboard import Sheet
+from jobs.present.names import ShownNames
 from jobs.present.tables import Column
 from jobs.report import pieces, svg
 from jobs.report.markup import Markup, join, tag
@@ -38,8 +37,8 @@ def importance(found: Importance | None, refusal: str) -> Markup | None:
     if found is None:
         return pieces.note(refusal) if refusal else None
     table = pieces.sheet_table(_with_pictures(found), "Shares of the variance", wrap=["verdict"], sortable=False)
-    remarks = [*hidden_pairs(found), *found.notes]
-    return join([pieces.note(_SHARES), table, map(pieces.note, remarks)])
+    told = [*hidden_pairs(found), *remarks(found)]
+    return join([pieces.note(_SHARES), table, map(pieces.note, told)])
 
 
 def _with_pictures(found: Importance) -> Sheet:
@@ -75,23 +74,23 @@ def _drawn(share: float, *marks: Markup) -> Markup:
     return svg.inline(_WIDTH, _HEIGHT, [*frame, bar, *marks])
 
 
-def interactions(found: Sequence[Interaction]) -> Markup | None:
+def interactions(found: Sequence[Interaction], names: ShownNames) -> Markup | None:
     """A heat map for each pair."""
     if not found:
         return None
-    return join([pieces.note(_EXPLAINED), tag("div", map(_pair, found), class_="panels")])
+    return join([pieces.note(_EXPLAINED), tag("div", [_pair(one, names) for one in found], class_="panels")])
 
 
-def _pair(found: Interaction) -> Markup:
-    names = labels(found.keys)
-    first, second = (names[key] for key in found.keys)
-    title = f"{metric_name(found.column)} over {first} (down) and {second} (across)"
+def _pair(found: Interaction, names: ShownNames) -> Markup:
+    called = names.by_key(found.keys)
+    first, second = (called[key] for key in found.keys)
+    title = f"{names.metric(found.column)} over {first} (down) and {second} (across)"
     if found.refusal:
         return tag("div", tag("h3", title), pieces.note(found.refusal))
     return tag(
         "div",
         tag("h3", title),
-        pieces.drawing(heat.draw(found), least=_CELL * len(found.levels[1])),
+        pieces.drawing(heat.draw(found, names), least=_CELL * len(found.levels[1])),
         pieces.note(_dependence(found)),
         _contrasts(found),
     )

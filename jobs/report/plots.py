@@ -57,13 +57,16 @@ def _of_each(contents: Contents, draw: Callable[[Leaderboard], Sequence[Chart]])
     for name, board in boards:
         drawn = list(draw(board))
         if drawn and len(boards) > 1:
-            drawn[0] = {**drawn[0], "title": {"text": name, "anchor": "start", "fontSize": 12}}
+            drawn[0] = {
+                **drawn[0],
+                "title": {"text": contents.labels.data_set(name), "anchor": "start", "fontSize": 12},
+            }
         found += drawn
     return found
 
 
 def _leaderboard(contents: Contents, _: Sequence[str]) -> list[Chart]:
-    return _of_each(contents, lambda board: [leaderboard.draw(board)])
+    return _of_each(contents, lambda board: [leaderboard.draw(board, contents.labels)])
 
 
 def _curves(contents: Contents, _: Sequence[str]) -> list[Chart]:
@@ -73,20 +76,20 @@ def _curves(contents: Contents, _: Sequence[str]) -> list[Chart]:
 
     def drawn(board: Leaderboard) -> list[Chart]:
         there = any(key(entry) in found for entry in board.entries)
-        return [curves.draw(found, board, metric_name(metric))] if there else []
+        return [curves.draw(found, board, metric_name(metric), names=contents.labels)] if there else []
 
     return _of_each(contents, drawn)
 
 
 def _selection(contents: Contents, _: Sequence[str]) -> list[Chart]:
-    found = _of_each(contents, lambda board: [one] if (one := scatter.consensus(board)) else [])
+    found = _of_each(contents, lambda board: [one] if (one := scatter.consensus(board, names=contents.labels)) else [])
     if not found:
         raise UserError("There is no consensus to draw: it needs label-free criteria of at least two configurations.")
     return found
 
 
 def _pareto(contents: Contents, _: Sequence[str]) -> list[Chart]:
-    found = _of_each(contents, lambda board: [*scatter.fronts(board).values()])
+    found = _of_each(contents, lambda board: [*scatter.fronts(board, names=contents.labels).values()])
     if not found:
         raise UserError(
             "There is no Pareto front to draw: name two or more metrics of which configurations have values, as "
@@ -98,7 +101,7 @@ def _pareto(contents: Contents, _: Sequence[str]) -> list[Chart]:
 def _importance(contents: Contents, _: Sequence[str]) -> list[Chart]:
     if contents.importance is None:
         raise UserError(contents.unshared or "No parameter varies over the finished trials: nothing to compare.")
-    return [importance.draw(contents.importance)]
+    return [importance.draw(contents.importance, contents.labels)]
 
 
 def _effect(contents: Contents, params: Sequence[str]) -> list[Chart]:
@@ -106,7 +109,7 @@ def _effect(contents: Contents, params: Sequence[str]) -> list[Chart]:
     one = next(each for each in contents.effects if each.key == wanted)
     if one.refusal:
         raise UserError(one.refusal)
-    return [effect.draw(one), effect.differences(one)]
+    return [draw(one, contents.labels) for draw in (effect.draw, effect.differences)]
 
 
 def _interaction(contents: Contents, params: Sequence[str]) -> list[Chart]:
@@ -114,7 +117,7 @@ def _interaction(contents: Contents, params: Sequence[str]) -> list[Chart]:
     found = interaction(trials, *(param_key(name, trials) for name in params))
     if found.refusal:
         raise UserError(found.refusal)
-    return [heat.draw(found)]
+    return [heat.draw(found, contents.labels)]
 
 
 def _trials(contents: Contents) -> Trials:

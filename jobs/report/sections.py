@@ -8,13 +8,12 @@ from itertools import accumulate
 from typing import Any
 
 from core.errors import counted
-from jobs.analysis.comparison import Comparison
 from jobs.analysis.leaderboard import Leaderboard
-from jobs.analysis.scores import metric_name
 from jobs.charts import heat
 from jobs.charts.configurations import verdict
 from jobs.present.comparison import comparison_notes, comparison_sheets, is_shown
 from jobs.present.leaderboard import Sheet, board_sheet, selection_notes, selection_sheet, settings_text, shown
+from jobs.present.names import ShownNames
 from jobs.present.tables import Column
 from jobs.report import clusters, drawings, pieces, svg
 from jobs.report.cluster_contents import ClusterContents
@@ -61,11 +60,11 @@ def all_sections(contents: Contents) -> list[Section]:
     return [
         Section("conclusions", "Conclusions", _conclusions(findings(contents))),
         Section("leaderboard", "Leaderboard", _leaderboards(contents)),
-        Section("front", "The Pareto front", _of_each(contents, drawings.front)),
-        Section("methods", "Over all data sets", _compared(contents.compared)),
+        Section("front", "The Pareto front", _linked(contents, drawings.front)),
+        Section("methods", "Over all data sets", _compared(contents)),
         Section("importance", "Which parameters matter", importance(contents.importance, contents.unshared)),
         Section("effects", "What each parameter does", effects(contents)),
-        Section("interactions", "Pairs of parameters", interactions(contents.interactions)),
+        Section("interactions", "Pairs of parameters", interactions(contents.interactions, contents.labels)),
         Section("parallel", "From parameters to scores", _linked(contents, drawings.parameters)),
         Section("curves", "Learning curves", _linked(contents, drawings.learning)),
         Section("seeds", "Seeds", _linked(contents, drawings.seeds)),
@@ -92,7 +91,10 @@ def subtitle(contents: Contents) -> str:
     cells = counted(sum(len(board.entries) for board in boards), "configuration") if boards else ""
     seeds = counted(len({seed for one in contents.origins for seed in one.seeds}), "seed")
     return " · ".join(
-        filter(None, [trials, cells, seeds, f"ranked by {metric_name(boards[0].metric)}" if boards else "not ranked"])
+        filter(
+            None,
+            [trials, cells, seeds, f"ranked by {contents.labels.metric(boards[0].metric)}" if boards else "not ranked"],
+        )
     )
 
 
@@ -116,14 +118,17 @@ def _leaderboards(contents: Contents) -> Markup | None:
     told = pieces.note(
         f"The first {MOST:,} configurations are shown and drawn; conclus aggregate lists the {sum(more):,} others."
     )
-    return join([told if more else None, _of_each(contents, _leaderboard), _legend()])
+    return join([told if more else None, _linked(contents, _leaderboard), _legend()])
 
 
 def _of_each(contents: Contents, draw: Callable[[Leaderboard, int], Markup | None]) -> Markup | None:
     """What is drawn of a leaderboard, and of the number before its first configuration, under its data set's name."""
     starts = _starts(contents)
     found = [(name, drawn) for name, board in contents.first if (drawn := draw(board, starts[name]))]
-    heads = [tag("h3", f"Data set {name}") if len(contents.first) > 1 else None for name, _ in found]
+    heads = [
+        tag("h3", f"Data set {contents.labels.data_set(name)}") if len(contents.first) > 1 else None
+        for name, _ in found
+    ]
     return join([join([head, drawn]) for head, (_, drawn) in zip(heads, found, strict=True)]) if found else None
 
 
@@ -131,23 +136,24 @@ def _linked(contents: Contents, draw: Callable[[Contents, Leaderboard, int], Mar
     return _of_each(contents, lambda board, start: draw(contents, board, start))
 
 
-def _compared(found: Comparison | None) -> Markup | None:
+def _compared(contents: Contents) -> Markup | None:
     """Methods over data sets, with what is best or tied in each column in bold."""
+    found, labels = contents.compared, contents.labels
     if found is None or not is_shown([found]):
         return None
     parts: list[Markup] = []
-    for title, sheet in comparison_sheets([found], "markdown"):
+    for title, sheet in comparison_sheets([found], "markdown", labels.own):
         rows = [
             [tag("b", cell) if (i, j) in sheet.bold else cell for j, cell in enumerate(row)]
             for i, row in enumerate(sheet.rows)
         ]
         parts += [pieces.note(title), pieces.sheet_table(Sheet(sheet.columns, rows), "Methods by data set")]
-    drawn = pieces.drawing(heat.methods(found), least=_CELL * len(found.data))
-    return join([*parts, drawn, *map(pieces.note, comparison_notes([found], "markdown"))])
+    drawn = pieces.drawing(heat.methods(found, labels), least=_CELL * len(found.data))
+    return join([*parts, drawn, *map(pieces.note, comparison_notes([found], "markdown", labels.own))])
 
 
-def _leaderboard(board: Leaderboard, start: int) -> Markup:
-    sheet = _with_pictures(board)
+def _leaderboard(contents: Contents, board: Leaderboard, start: int) -> Markup:
+    sheet = _with_pictures(board, contents.labels.own)
     rows = [
         pieces.row_cells(
             sheet.columns,
@@ -158,12 +164,12 @@ def _leaderboard(board: Leaderboard, start: int) -> Markup:
         for i, row in enumerate(sheet.rows)
     ]
     table = pieces.table(_leaderboard_head(sheet.columns), rows, sortable=True)
-    return join([_settings(board), pieces.scrolling(table, "Leaderboard")])
+    return join([_settings(board, contents.labels.own), pieces.scrolling(table, "Leaderboard")])
 
 
-def _with_pictures(board: Leaderboard) -> Sheet:
+def _with_pictures(board: Leaderboard, labels: ShownNames | None) -> Sheet:
     """The leaderboard's sheet with a word in place of the sign, and a column with the interval as a drawing."""
-    sheet = board_sheet(board, "table")
+    sheet = board_sheet(board, "table", labels)
     places = drawings.interval_scale(board, _INTERVAL)
     keep = [i for i, column in enumerate(sheet.columns) if column.name]
     at = 1 + next(place for place, i in enumerate(keep) if sheet.columns[i].strong)
@@ -187,8 +193,8 @@ def _leaderboard_head(columns: Sequence[Column]) -> Markup:
     return tag("tr", [pieces.head_cell(one, fixed=one.name == _DRAWN) for one in columns])
 
 
-def _settings(board: Leaderboard) -> Markup | None:
-    text = settings_text(board)
+def _settings(board: Leaderboard, labels: ShownNames | None) -> Markup | None:
+    text = settings_text(board, labels)
     return pieces.note("The same in all: ", text) if text else None
 
 

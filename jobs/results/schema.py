@@ -2,13 +2,14 @@
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
 
+from core.data.told import told
 from core.seal import canonical_json
 from jobs.results.header import STATUSES, HeaderRow, encode
 from jobs.results.identity import PROTOCOL
@@ -19,6 +20,7 @@ def _list_of(**fields: pa.DataType) -> pa.DataType:
 
 
 HISTORY = _list_of(epoch=pa.int32(), t=pa.float64(), metric=pa.string(), value=pa.float64())
+_MANY = 1000
 RECENT = 5
 """Reports of a metric whose mean is `mean5.<name>`."""
 FIXED = pa.schema(
@@ -189,14 +191,27 @@ def to_table(attempts: Sequence[Attempt]) -> pa.Table:
         ValueError: A status is not one of `STATUSES`.
     """
     _check(attempts)
-    columns = {name: _fixed(name, attempts) for name in FIXED.names}
+    columns: dict[str, pa.Array] = {}
+    for name in FIXED.names:
+        _tell("writing rows", len(columns), len(FIXED.names), attempts)
+        columns[name] = _fixed(name, attempts)
     columns |= _params([attempt.params for attempt in attempts])
     columns |= _numbers("metric", [attempt.metrics for attempt in attempts])
     columns |= _numbers("best", [attempt.best for attempt in attempts])
     columns |= _numbers("mean5", [attempt.recent for attempt in attempts])
     columns |= _numbers("health", [attempt.health for attempt in attempts])
-    columns["history"] = pa.array([_history(attempt) for attempt in attempts], HISTORY)
+    histories: list[Any] = []
+    for attempt in attempts:
+        _tell("writing histories", len(histories), len(attempts), attempts)
+        histories.append(_history(attempt))
+    columns["history"] = pa.array(histories, HISTORY)
     return pa.table(columns)
+
+
+def _tell(work: str, done: int, total: int, attempts: Sequence[Attempt]) -> None:
+    """Tells how far an import is; the one row of a trial is nothing to tell of."""
+    if len(attempts) >= _MANY:
+        told(work, done, total)
 
 
 def text_column(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -258,6 +273,17 @@ def _number(value: float | None) -> float | None:
 
 def _summable(value: float) -> float:
     return math.copysign(math.inf, value) if abs(value) > LARGEST else value
+
+
+def contradicted(params: Mapping[str, Any], cells: Mapping[str, Any]) -> list[str]:
+    """The parameters of which a row's columns and its `params_json` tell different values.
+
+    Args:
+        params: What `params_json` holds.
+        cells: The values of the columns by dotted key, without `param.`.
+    """
+    told = {name: _cell(params.get(name)) for name in {*params, *cells}}
+    return sorted(name for name, one in told.items() if cells.get(name) not in (one, _text(one)))
 
 
 def _params(rows: Sequence[dict[str, Any]]) -> dict[str, pa.Array]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -23,6 +23,7 @@ LONGEST = 500
 _TAG = re.compile(r"\w[\w.-]{0,29}")
 _KEY = re.compile(r"\w+")
 _ENDING = ".json"
+_LISTED = 10
 _SHAPE = {"trial": str | None, "text": str | None, "tags": ([str], None), "by": str | None, "at": str | None}
 
 
@@ -87,20 +88,61 @@ def read(folder: Place) -> tuple[list[StudyNote], list[str]]:
     """The notes on a study and its trials in the order of time, and a sentence if some cannot be read."""
     if storage.is_link(folder / NOTES):
         return [], [f"{folder / NOTES} is a link: it is not read."]
-    found: list[StudyNote] = []
-    damaged = 0
+    every = [note for _, note in _files(folder)]
+    found = sorted((note for note in every if note), key=lambda note: (note.at, note.trial, note.text))
+    damaged = len(every) - len(found)
+    return found, [f"{counted(damaged, 'note')} in {folder / NOTES} cannot be read."] if damaged else []
+
+
+def _files(folder: Place) -> Iterator[tuple[Place, StudyNote | None]]:
+    """The file of each note, and what it holds; None if it cannot be read."""
     for file in storage.files(folder / NOTES, _ENDING):
+        place = storage.at(file) if isinstance(file, str) else file
         try:
-            content = records.read(storage.at(file) if isinstance(file, str) else file, _SHAPE)
+            content = records.read(place, _SHAPE)
         except (FileNotFoundError, records.RecordError):
-            damaged += 1
+            yield place, None
             continue
         words = {name: (content.get(name) or "")[:LONGEST] for name in ("trial", "text", "by", "at")}
-        found.append(
-            StudyNote(study_name(folder), tags=tuple(tag[:30] for tag in (content.get("tags") or ())[:9]), **words)
+        tags = tuple(tag[:30] for tag in (content.get("tags") or ())[:9])
+        yield place, StudyNote(study_name(folder), tags=tags, **words)
+
+
+def remove(folders: Iterable[Place], text: str, tags: Collection[str], trial: str = "") -> StudyNote:
+    """Deletes the one note on a trial, or without one on a study itself, that begins so and has these tags.
+
+    A copy of the results keeps it.
+
+    Args:
+        folders: The folders of the studies in which it may be.
+        text: The first characters of what it says; empty for any.
+        tags: Tags that it has; there may be more.
+        trial: The first characters of the trial's key; empty for notes on a study.
+
+    Raises:
+        UserError: There is no such note, or there are several.
+        StorageError: It cannot be deleted.
+    """
+    begin = " ".join(text.split())
+    found = [
+        (file, note)
+        for folder in folders
+        if not storage.is_link(folder / NOTES)
+        for file, note in _files(folder)
+        if note and (note.trial.startswith(trial) if trial else not note.trial)
+        if note.text.startswith(begin) and {*tags} <= {*note.tags}
+    ]
+    on = f"trial {trial}" if trial else "the study itself"
+    if not found:
+        raise UserError(f"There is no such note on {on}: conclus note RESULTS lists all.")
+    if len(found) > 1:
+        raise UserError(
+            f"{counted(len(found), 'note')} on {on} are meant: give --tag, or the beginning of one:",
+            *(note.sentence for _, note in found[:_LISTED]),
         )
-    found.sort(key=lambda note: (note.at, note.trial, note.text))
-    return found, [f"{counted(damaged, 'note')} in {folder / NOTES} cannot be read."] if damaged else []
+    ((file, note),) = found
+    file.unlink(missing_ok=True)
+    return note
 
 
 def read_all(paths: Iterable[str], studies: Collection[str] = ()) -> dict[str, list[StudyNote]]:

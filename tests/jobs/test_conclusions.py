@@ -22,6 +22,7 @@ from core.errors import UserError
 from jobs.analysis import clusters as cluster_numbers
 from jobs.charts import figure, paper
 from jobs.conclusions import frames, results
+from jobs.conclusions.proposal import NextStudy
 from jobs.present.leaderboard import Sheet
 from jobs.present.tables import Column
 from jobs.study import study as studies
@@ -169,7 +170,7 @@ def test_what_cannot_be_drawn_is_said_as_by_plot(stored, command):
     with pytest.raises(UserError) as raised:
         effect.chart()
     assert whole(str(raised.value)) in whole(err)
-    with pytest.raises(UserError, match="There is no chart 'value': write one of values, differences"):
+    with pytest.raises(UserError, match="part: 'value' is wrong: write one of values, differences"):
         effect.chart("value")
 
 
@@ -198,7 +199,12 @@ def test_what_is_asked_wrongly_is_said_in_words(stored, monkeypatch):
         (lambda: conclus.open("results", study="t"), "There is no study 't' in results"),
         (lambda: stored.effect("lerning_rate"), "learning_rate"),
         (lambda: stored.effect("learning_rate").table("diffs"), "write one of differences, values, slices"),
-        (lambda: stored.trials(frame="excel"), "write pandas, polars or arrow"),
+        (lambda: stored.effect(None), "one of method.instance_temperature, optimiser.learning_rate"),
+        (lambda: stored.leaderboard(mode="maximum"), "mode: 'maximum' is wrong: write one of max, min"),
+        (lambda: stored.importance(3), "or leave it out; there are acc, ari, confidence, "),
+        (lambda: conclus.open("results", study=3), "or a list of names; there are s."),
+        (lambda: conclus.run(None), "conclus.run takes a study"),
+        (lambda: stored.trials(frame="excel"), "frame: 'excel' is wrong: write one of pandas, polars, arrow"),
         (lambda: stored.report("report.tex"), "should end in .html; `conclus report` writes tables for papers"),
         (lambda: stored.clusters("x", label_free=True), "give one of them"),
         (lambda: conclus.open("results", "results").next(), "asked of one folder of results"),
@@ -208,6 +214,56 @@ def test_what_is_asked_wrongly_is_said_in_words(stored, monkeypatch):
     monkeypatch.setattr(frames.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(UserError, match="polars is not installed: uv pip install polars, or take frame='arrow'"):
         stored.trials(frame="polars")
+
+
+WRONG = [None, 3, True, [3], "zzz", pd.DataFrame({"a": [1]})]
+GOOD = {
+    # What is right of these arguments, among what is wrong of others.
+    "history": [True],
+    "label_free": [True],
+    "over": [True],
+    "margin": [3],
+    "out": ["zzz"],
+    "on": [None],
+    "mode": [None],
+    "trial": [None],
+}
+RIGHT = {
+    "parameter": "learning_rate",
+    "first": "learning_rate",
+    "second": "instance_temperature",
+    "out": "r.html",
+}
+
+
+def questions(stored):
+    """All that can be asked of results, of an answer and of its charts: a name, and how it is asked."""
+    effect = stored.effect("learning_rate")
+    proposal = NextStudy(None, effect.words, effect.sheets)
+    for one in (stored, effect, proposal):
+        for name, ask in inspect.getmembers(one, inspect.ismethod):
+            if not name.startswith("_"):
+                yield f"{type(one).__name__}.{name}", ask
+    yield "open", lambda study=(), where="": conclus.open("results", study=study, where=where).trials()
+    yield "open", lambda paths="results": conclus.open(paths)
+
+
+def test_every_wrong_argument_of_every_question_is_told_by_its_name(stored):
+    asked = 0
+    for question, ask in questions(stored):
+        names = {*inspect.signature(ask).parameters}
+        for name in names:
+            right = {key: value for key, value in RIGHT.items() if key in names - {name}}
+            for given in WRONG:
+                if any(given is one for one in GOOD.get(name, ())):
+                    continue
+                told = f"{question}({name}={given!r})"
+                with pytest.raises(UserError) as raised:
+                    pytest.fail(f"{told} is {ask(**right, **{name: given})}")
+                (line,) = raised.value.lines
+                assert given == "zzz" if isinstance(given, str) else line.startswith(f"{name}: "), told
+                asked += 1
+    assert asked > 100
 
 
 def test_a_notebook_shows_a_mistake_without_a_traceback():
@@ -265,8 +321,9 @@ def test_the_clusters_are_those_that_the_commands_write(trained, command, monkey
     assert found._repr_html_().count("<tr>") == 1 + len(found.table("sizes"))
     by_class = found.chart("class").to_dict()
     assert sum(len(rows) for rows in by_class["datasets"].values()) == 60 + 3  # a name in the middle of each class
-    with pytest.raises(UserError, match="write one of samples, sizes"):
-        found.table("size")
+    for given in ("size", None, ["sizes"], np.arange(2)):
+        with pytest.raises(UserError, match=r"part: .* is wrong: write one of samples, sizes"):
+            found.table(given)
 
 
 def test_a_study_of_a_mapping_is_that_of_its_file(tmp_path, monkeypatch):

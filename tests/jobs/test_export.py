@@ -2,9 +2,14 @@
 
 import json
 import re
+import shutil
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
+import conclus
+from core.config.trial import parameters
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt
 
@@ -110,3 +115,57 @@ def test_mistakes_name_the_options_that_there_are(finished, command):
     assert (code, "There is no trial 'zzz' in s: conclus aggregate --attempts lists them." in err) == (2, True)
     code, _, err = command("export", finished / "results", "--best", "--trial", "zzz")
     assert (code, "--trial and --best each name a trial: give one of them" in err) == (2, True)
+
+
+def test_a_row_that_contradicts_itself_is_refused(finished, command, tmp_path):
+    shutil.copytree(finished / "results", tmp_path / "results")
+    (first, *_) = rows(tmp_path / "results")
+    (file,) = (tmp_path / "results").rglob(f"{first['trial_key']}.*.parquet")
+    table = pq.read_table(file)
+    place = table.column_names.index("param.optimiser.learning_rate")
+    forged = table.set_column(place, table.schema.names[place], pa.array([0.5]))
+    writer.put(file, writer.serialise(forged))
+    assert rows(tmp_path / "results")[0]["param.optimiser.learning_rate"] == 0.5
+    for words in (["--trial", first["trial_key"]], ["--where", "learning_rate == 0.5"]):
+        code, out, err = command("export", tmp_path / "results", *words)
+        assert (code, out) == (2, "")
+        assert f"Trial {first['trial_key']} is not exported: its row tells two values of optimiser.learning_rate" in err
+
+
+METHOD = '''"""A method that says when it is run."""
+
+from pathlib import Path
+
+from core.methods.kmeans import Method as Base
+
+Path(__file__).with_name("it-ran").write_text("yes")
+
+
+class Method(Base):
+    """K-means."""
+'''
+
+
+def test_a_strangers_plug_in_is_named_and_not_run(command, tmp_path):
+    (tmp_path / "own.py").write_text(METHOD)
+    source = {"study": "s", "trial": {"data": {"name": "digits"}, "method": {"name": str(tmp_path / "own.py")}}}
+    params = parameters(conclus.study(source).cell({}))
+    (tmp_path / "own.py").unlink()
+    (tmp_path / "it-ran").unlink(missing_ok=True)
+    content = {"study": "s", "trial_key": "t", "config_key": "c", "seed": 0, "attempt_id": "a", "status": "ok"}
+    results = tmp_path / "results"
+    writer.write(str(results), Attempt(**content, params=params, metrics={"nmi": 0.5}))
+    (results / "study=s" / "_study.json").write_text(json.dumps({"source": source}))
+    assert "own.py of methods does not exist" in command("export", results, "--best")[2]
+    copy = results / "study=s" / "_plugins" / "own.py"
+    copy.parent.mkdir()
+    copy.write_text(METHOD)
+    code, said, err = command("export", results, "--best", "--out", tmp_path / "best.yaml")
+    assert (code, err) == (0, "")
+    assert (
+        f"It names the plug-in {copy}, which lies in the results: it runs only if you read it and add --plug-in" in said
+    )
+    assert str(copy) in (tmp_path / "best.yaml").read_text()
+    assert not copy.with_name("it-ran").exists()
+    code, _, err = command("run", tmp_path / "best.yaml", "--results", tmp_path / "again", "--workers", "1")
+    assert (code, "is not allowed" in err, copy.with_name("it-ran").exists()) == (2, True, False)

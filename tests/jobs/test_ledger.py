@@ -2,6 +2,7 @@
 import json
 import os
 import pty
+import re
 import subprocess
 import sys
 from datetime import datetime
@@ -12,6 +13,7 @@ import pytest
 from jobs.ledger import names
 from jobs.ledger.cells import Number, moment, number
 from jobs.ledger.prepare import prepare
+from jobs.present import bar
 from jobs.results.reader import read_results
 
 LEDGER, DAMAGED, TOPICS = "000_dee93d7c7ae24ca5.txt", "001_13b010761b2be151.txt", "002_fb78fcae5ff5f597.txt"
@@ -35,6 +37,16 @@ def imported(command, path, results, *more):
     code, out, err = command("import", path, "--results", results, "--yes", *more)
     assert code == 0, err
     return out
+
+
+def test_a_long_import_shows_how_far_it_is(tmp_path, command, monkeypatch):
+    monkeypatch.setattr(bar, "PLAIN_SECONDS", 0.0)
+    lines = [f"cc,0.1,{seed},0.5" for seed in range(1000)]
+    (tmp_path / "t.csv").write_text("\n".join(["method,lr,seed,nmi", *lines, ""]))
+    code, _, err = command("import", tmp_path / "t.csv", "--results", tmp_path / "r", "--yes")
+    assert code == 0
+    for work in ("reading columns", "reading rows", "writing rows", "writing histories"):
+        assert re.search(rf"^{work}: [\d,]+ of [\d,]+ \(\d+%", err, re.MULTILINE), work
 
 
 def rows(results):

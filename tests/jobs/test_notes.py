@@ -82,6 +82,25 @@ def test_what_is_no_note_is_refused(results, command, words, said):
     assert not list(results.rglob("_notes/*"))
 
 
+def test_a_note_is_taken_back_everywhere(results, command):
+    for words in (["--trial", "77", "--tag", "good", "begins well"], ["--trial", "77", "late"], ["old node"]):
+        command("note", results, *words)
+    code, _, err = command("note", results, "--trial", "77", "--remove")
+    assert (code, "2 notes on trial 77 are meant" in err, "begins well" in err) == (2, True, True)
+    code, said, _ = command("note", results, "--trial", "77", "--tag", "good", "--remove")
+    assert code == 0
+    assert said.startswith("Removed: note on trial 77aas [good]")
+    assert command("note", results, "old", "--remove")[0] == 0
+    shown = command("note", results)[1]
+    assert (shown.count("\n"), "late" in shown) == (1, True)
+    command("report", results, "--out", results.parent / "page.html")
+    for out in (command("aggregate", results, "-v")[1], command("status", results)[1]):
+        assert out.count("Note on ") == 1
+    assert "begins well" not in (results.parent / "page.html").read_text()
+    code, _, err = command("note", results, "--remove")
+    assert (code, "There is no such note on the study itself" in err) == (2, True)
+
+
 def test_copying_folders_brings_notes_together(results, command, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(results, other)

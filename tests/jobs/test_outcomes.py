@@ -1,8 +1,14 @@
 """Which trials are lost: those that failed by their configuration, not by a machine."""
 
+import math
+import re
+
 import pytest
 
+from core.errors import UserError
+from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.outcomes import TopicQuality, below_baseline, composite, lost
+from jobs.analysis.trials import gather
 from jobs.results.schema import Attempt, to_table
 
 
@@ -53,3 +59,28 @@ def test_one_seed_on_either_side_is_too_few_to_call_a_topic_model_worse_than_the
     }
     (told,) = below_baseline(found).values()
     assert told.endswith("too few seeds to tell") == few
+
+
+@pytest.mark.parametrize(
+    ("statuses", "metrics", "right"),
+    [
+        (["ok", "ok"], {"acc": 0.5}, ": name another metric, such as acc."),
+        (["ok", "running"], {"acc": 0.5}, ": wait for one, or name another metric, such as acc."),
+        (["ok", "failed"], {}, ": name another metric."),
+        (["failed", "running"], {}, " yet: wait for one."),
+        (["failed", "failed"], {}, ": all have failed, and `conclus logs` tells why."),
+    ],
+)
+def test_without_a_value_it_is_said_what_would_be_right(statuses, metrics, right):
+    rows = [
+        Attempt(
+            study="s", trial_key=f"{seed}", config_key="c", seed=seed, attempt_id=f"{seed}", status=status,
+            metrics={"nmi": math.nan, **(metrics if status == "ok" else {"late": 0.5})},
+        )
+        for seed, status in enumerate(statuses)
+    ]  # fmt: skip
+    table = to_table(rows)
+    said = f"trial has a value of 'nmi'{right}"
+    for ask in (lambda: leaderboard(table, "nmi", "max"), lambda: gather(table, "nmi")):
+        with pytest.raises(UserError, match=re.escape(said)):
+            ask()

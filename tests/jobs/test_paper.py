@@ -126,7 +126,7 @@ def test_percent_moves_the_point_of_what_is_shown(mean, half):
     [
         (["--percent"], "--percent is for LaTeX"),
         (["--percent", "--format", "markdown"], "--percent is for LaTeX"),
-        (["--labels", "{}"], "--labels is for a table"),
+        (["--labels", "{}"], "there is no such section; did you mean 'methods'?"),
         (["--format", "latex", "--labels", "{}"], "there is no such section; did you mean 'methods'?"),
     ],
 )

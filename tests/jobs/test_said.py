@@ -198,6 +198,16 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: board(TWO),
         ),
         (
+            "Some intervals overlap that of the best though the seeds tell them apart",
+            lambda: board(Study(planted(3, 5, step=0.05) + np.arange(5) / 10)),
+            lambda: board(Study(planted(3, 5, step=0.2))),
+        ),
+        (
+            "An interval from 0% beside `matters`",
+            lambda: importances(Study(scores(3, 3, 3, seed=1))),
+            lambda: importances(Study(planted(3, 3, 3))),
+        ),
+        (
             "Finished trials with a warning (column reason): EMPTY_CLUSTERS in 6.",
             lambda: board(TWO, reason=lambda _: "EMPTY_CLUSTERS=2"),
             lambda: board(TWO),

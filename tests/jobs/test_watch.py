@@ -1,15 +1,21 @@
 """`conclus watch`: it says what changes, and ends with the study."""
 
 import json
+import socket
 import threading
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
+from jobs.commands import watch
+from jobs.execution import driver
 from jobs.health.status import standing
+from jobs.live.following import Following
 from jobs.present.status import summary
+from jobs.results.layout import RUN_LOCK
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 
@@ -46,6 +52,35 @@ def test_it_says_what_changes_and_ends_when_the_study_is_done(results, command):
     first, last = out.splitlines()
     assert first.startswith("s: 2 of 3 trials done, 1 left, best nmi 0.550 -0.464 +0.391 (n=2)")
     assert last.startswith("s: 3 of 3 trials done, best nmi 0.600")
+
+
+def lock_of(results, host):
+    """The lock that a driver of that machine has left."""
+    (Path(results) / "study=s" / RUN_LOCK).write_text(f"process 1 on {host}")
+
+
+@pytest.mark.parametrize("host", [socket.gethostname(), "elsewhere"], ids=["here", "elsewhere"])
+def test_a_study_that_nothing_runs_ends_it_with_what_to_do(results, command, host):
+    attempt(results, 2, "running", reason="INTERRUPTED")
+    lock_of(results, host)
+    code, out, _ = command("watch", results, "--every", "0.1")
+    assert code == 3
+    runs = "Nothing runs it any more" if host != "elsewhere" else "Nothing seems to run it: no sign of life"
+    first, *told = out.splitlines()
+    assert first.startswith("s: 2 of 3 trials done, 1 left")
+    assert f"s: {runs}" in " ".join(told)
+    assert told[-1] == f"  conclus resume {results}"
+    assert command("watch", results, "--every", "0.1", "--study", "s")[0] == 3
+
+
+def test_a_study_that_may_wait_for_machines_is_watched_until_long_after_the_last_news(results, command, monkeypatch):
+    attempt(results, 2, "running", reason="INTERRUPTED")
+    driver.write(driver.new_job("s", "http://head:8265", results, 1), None)
+    followed = Following(Path(results) / "study=s")
+    found = followed.look()
+    assert watch._is_run(followed, found)
+    followed.heard -= watch._UNHEARD_SECONDS
+    assert not watch._is_run(followed, found)
 
 
 def test_failed_trials_end_it_with_1(results, command):

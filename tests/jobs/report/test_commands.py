@@ -4,10 +4,13 @@ import json
 import re
 import subprocess
 import sys
+from html import unescape
 
 import pytest
 from PIL import Image
 
+from jobs.charts.courses import courses
+from jobs.charts.figure import figure
 from jobs.report.contents import gather
 from jobs.report.plots import charts
 
@@ -32,7 +35,7 @@ def test_report_writes_the_page(results, tmp_path, command):
 def test_report_ranks_by_the_studys_own_metric(results, tmp_path, command):
     (results / "study=s" / "study.json").write_text(json.dumps({"select": {"metric": "acc", "mode": "max"}}))
     command("report", results, "--out", tmp_path / "page.html")
-    assert "ranked by acc" in (tmp_path / "page.html").read_text()
+    assert "ranked by ACC" in (tmp_path / "page.html").read_text()
 
 
 def test_the_table_for_a_paper_tells_how_it_was_made(results, command):
@@ -140,10 +143,75 @@ def test_a_figure_has_the_width_of_a_column_and_letters_of_7_points(results, tmp
         assert picture.width / picture.info["dpi"][0] == pytest.approx(3.3, abs=0.02)
 
 
+def words_of(figure):
+    """The texts of a drawing."""
+    return {unescape(one) for one in re.findall(r">([^<>]*)</text>", figure.read_text())}
+
+
+def test_own_names_stand_in_figures_and_on_the_page(results, tmp_path, command):
+    labels, page, figure = tmp_path / "l.yaml", tmp_path / "page.html", tmp_path / "x.svg"
+    labels.write_text("metrics: {nmi: My score}\nparameters: {learning_rate: η, threshold: θ}\n", encoding="utf-8")
+    own = ("--labels", labels)
+    _, _, err = command("plot", results, "effect", "learning_rate", *own, "--out", figure)
+    assert "l.yaml: parameters.threshold: nothing in these results has this name" in err
+    assert {"η", "My score", "difference of My score"} <= words_of(figure)
+    assert command("plot", results, "interaction", "lr", "tau_i", *own, "--out", figure)[0] == 0
+    assert {"η", "τ_I"} <= words_of(figure)
+    code, _, err = command("report", results, *own, "--out", page)
+    assert (code, "parameters.threshold" in err) == (0, True)
+    text = page.read_text()
+    assert "ranked by My score" in text
+    assert ">η</th>" in text
+    drawn = "".join(re.findall(r'<script type="application/json" class="[a-z]+">(.*?)</script>', text))
+    for told in (r"\u03b7 0.0005", r"\u03b7=0.0005", "My score 0."):
+        assert told in drawn
+    assert not re.search(r'"title":"(nmi|NMI|learning.rate|[^"]*instance_temperature)"', drawn)
+
+
 def test_the_figure_is_the_chart_of_the_page(results, tmp_path, command):
     page, figure = tmp_path / "page.html", tmp_path / "x.svg"
     assert command("report", results, "--out", page)[0] == 0
     assert command("plot", results, "effect", "learning_rate", "--out", figure)[0] == 0
     drawn = charts(gather([str(results)], "nmi", "max"), "effect", ["learning_rate"])[0]
     assert json.dumps(drawn["layer"], separators=(",", ":")) in page.read_text()
-    assert "learning_rate" in figure.read_text()
+    assert {"learning rate", "NMI", "difference of NMI"} <= words_of(figure)
+
+
+def test_huge_numbers_are_in_scientific_form_wherever_they_are_shown(store, tmp_path, command):
+    store.put(
+        "s",
+        [
+            store.attempt(
+                "s", cell, seed, {"rate": 10.0 ** (90 + cell)}, 0.5, 4,
+                seconds=9.0e98, metrics={"big": (value := (1.2345678901234567 + cell + seed / 10) * 1e99)},
+                history=[(epoch, 1.0, "big", value * epoch / 4) for epoch in range(1, 5)],
+            )
+            for cell in range(3)
+            for seed in range(3)
+        ],
+    )  # fmt: skip
+    asked = ("--metric", "big", "--mode", "max")
+    said = command("aggregate", tmp_path, *asked)[1]
+    assert "3.335e+99 ±2.484e+98" in said
+    assert "its mean is 3.335e+99 (95 %: 3." in " ".join(said.split())
+    said += command("report", tmp_path, "--format", "latex", *asked)[1] + command("status", tmp_path)[1]
+    said += command("effect", tmp_path, "rate", *asked)[1]
+    assert command("report", tmp_path, *asked, "--out", tmp_path / "page.html")[0] == 0
+    page = (tmp_path / "page.html").read_text()
+    told = re.findall(r'"told": ?"[^"]*"', page)
+    assert any("3.335e+99" in one for one in told)
+    assert command("plot", tmp_path, "leaderboard", *asked, "--out", tmp_path / "f.svg")[0] == 0
+    said += " ".join(re.findall(r">([^<>]*)</text>", (tmp_path / "f.svg").read_text()))
+    said += " ".join(told) + " ".join(re.findall(r">([^<>]*)</t[dh]>", page))
+    assert "e+99" in said
+    assert re.findall(r"\d[\d,]{11,}|\d\.\d{6,}e", said) == []
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 3, 5])
+def test_an_axis_of_few_epochs_has_whole_numbers_alone(store, tmp_path, command, epochs):
+    drawn = courses({"a": {"label_free": [(epoch, 0.5) for epoch in range(1, epochs + 1)]}}, "value", "words")
+    (tmp_path / "x.svg").write_bytes(figure([drawn], ".svg", 7.0))
+    told = {word for word in words_of(tmp_path / "x.svg") if re.fullmatch(r"[\d.]+", word) and float(word) >= 0.9}
+    assert told <= {str(epoch) for epoch in range(1, epochs + 1)}
+    if epochs > 1:
+        assert len(told) == epochs

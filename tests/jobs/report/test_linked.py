@@ -43,7 +43,7 @@ def test_a_pointer_hovers_drags_and_clicks(store, pilot):
     told = pilot.ask("document.querySelector('#vg-tooltip-element.visible')?.innerText")
     assert re.search(r"trial s-\d-\d \(#\d\)", told)
     assert re.search(r"seed [012]", told)
-    assert re.search(r"learning_rate 0\.000\d", told)
+    assert re.search(r"learning rate 0\.000\d", told)
 
     # Dragging over the upper half of the scores picks those configurations everywhere.
     left, top, width, height = pilot.place(points)

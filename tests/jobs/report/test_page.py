@@ -353,7 +353,7 @@ def test_losses_of_two_methods_share_no_axis_and_one_epoch_is_no_curve(store):
     titles = {name: re.findall(r"<figcaption><b>([^<]+)", part) for name, part in sections.items()}
     assert titles["topics"] == ["npmi", "topic diversity", "loss_critic", "loss_divergence", "critic gap"]
     assert "loss" not in titles["curves"]
-    assert "npmi of the first 2, seed by seed" in sections["curves"]
+    assert "NPMI of the first 2, seed by seed" in sections["curves"]
     assert "nmf" not in sections["curves"]
 
 
