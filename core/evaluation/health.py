@@ -155,9 +155,7 @@ class Course:
 
     def at(self, name: str, epoch: int) -> float | None:
         """The last value of a score, loss or signal up to an epoch; None without one."""
-        series = self.get(name)
-        place = bisect_right(series, (epoch, math.inf))
-        return series[place - 1][1] if place else None
+        return _values({name: self.get(name)}, epoch).get(name)
 
 
 @dataclass(frozen=True)
@@ -218,12 +216,18 @@ def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[in
     A run may begin before the share of the epochs from which on the rule is applied; these epochs do not count for its
     window.
     """
+    series = {name: course.get(name) for one in case for name in one.names}
+    first = series[case[0].signal]
+    # Most trials are well, and then no epoch needs to be looked at by itself.
+    if not all(series.values()) or not case[0].may_hold(value for _, value in first):
+        return None
     whole = course.last if course.ended else max(course.epochs, course.last)
-    epochs = [epoch for epoch, _ in course.get(case[0].signal)]
+    epochs = [epoch for epoch, _ in first]
     run: list[int] = []
     # From the end where the last epochs count, so that mostly a single one is looked at.
     for epoch in reversed(epochs) if rule.when == "now" else epochs:
-        if all(one.holds(_values(case, course, epoch)) for one in case):
+        values = _values(series, epoch)
+        if all(one.holds(values) for one in case):
             run.append(epoch)
         elif rule.when == "ever" and len(run) < rule.window:
             run = []
@@ -233,12 +237,13 @@ def _raised(rule: Rule, case: tuple[Condition, ...], course: Course) -> tuple[in
     counted = [epoch for epoch in run if epoch >= rule.after * whole]
     if len(counted) < rule.window:
         return None
-    return counted[rule.window - 1], run[0], _values(case, course, run[-1])
+    return counted[rule.window - 1], run[0], _values(series, run[-1])
 
 
-def _values(case: tuple[Condition, ...], course: Course, epoch: int) -> dict[str, float]:
-    found = {name: course.at(name, epoch) for one in case for name in one.names}
-    return {name: value for name, value in found.items() if value is not None}
+def _values(series: Mapping[str, Series], epoch: int) -> dict[str, float]:
+    """The last value of each series up to an epoch; those without one are left out."""
+    places = {name: bisect_right(one, (epoch, math.inf)) for name, one in series.items()}
+    return {name: series[name][place - 1][1] for name, place in places.items() if place}
 
 
 def judged_score(course: Course, metric: str = "") -> str:
@@ -253,7 +258,7 @@ def judged_score(course: Course, metric: str = "") -> str:
     return next((name for name in (metric, *topical, "nmi", "label_free") if name and course.get(name)), "")
 
 
-def summary(course: Course, metric: str = "") -> dict[str, float | str]:
+def summary(course: Course, metric: str = "", findings: Sequence[Finding] | None = None) -> dict[str, float | str]:
     """The numbers and texts on a course that its row has; those without a value are left out.
 
     Texts: `verdict` (`OK`, or the labels of `judge` joined by "; ") and `performance_trend`, see
@@ -263,8 +268,14 @@ def summary(course: Course, metric: str = "") -> dict[str, float | str]:
     (`of_nmi` is 1 if that is the NMI, else 0); `best_epoch_label_free`; with labels `best_epoch_nmi`, and
     `epoch_gap`, by how many epochs the first is after the second; and, with labels, `smallest_class` and
     `imbalance_true`.
+
+    Args:
+        course: of the trial.
+        metric: as in `judged_score`.
+        findings: those of `judge`; None if the course was not judged yet.
     """
-    found: dict[str, float | str] = {"verdict": "; ".join(one.label for one in judge(course)) or OK}
+    labels = [one.label for one in (judge(course) if findings is None else findings)]
+    found: dict[str, float | str] = {"verdict": "; ".join(labels) or OK}
     score = judged_score(course, metric)
     values = course.values(score)
     if values:

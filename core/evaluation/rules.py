@@ -6,7 +6,7 @@ changes to those, come from runs made to show a fault, beside healthy ones: `ben
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -62,6 +62,12 @@ class Condition:
             return False
         bound = self.bound * values[self.times] if self.times else self.bound + values.get(self.plus, 0.0)
         return values[self.signal] < bound if self.relation == "<" else values[self.signal] > bound
+
+    def may_hold(self, values: Iterable[float]) -> bool:
+        """Whether it can hold at one of these values of its signal, whatever the others are."""
+        if self.times or self.plus:
+            return True
+        return any(one < self.bound if self.relation == "<" else one > self.bound for one in values)
 
     def __str__(self) -> str:
         if self.times:

@@ -1,9 +1,11 @@
-// Draws every chart of the page in place of the words that stand for it, and links them: what is picked in one of them
-// or in the leaderboard fades the rest in all. A configuration has one number all over the page, in `c` and `data-c`.
+// Draws each chart of the page in place of the words that stand for it, once it comes near the window, and links them:
+// what is picked in one of them or in the leaderboard fades the rest in all. A configuration has one number all over the
+// page, in `c` and `data-c`.
 "use strict";
 
 const OPTIONS = {
-  ast: true, // Vega interprets its expressions: the page's policy forbids to compile them.
+  ast: true,
+  expr: EXPRESSIONS,
   renderer: "svg",
   actions: false,
   defaultStyle: false,
@@ -11,40 +13,62 @@ const OPTIONS = {
 };
 const PIXELS = /"renderer":"canvas"/;
 const COLOUR = /var\((--[\w-]+)\)/g;
+const AROUND = 60;
 const shared = {};
+const undrawn = new Map();
 const pixels = new Map();
 const linked = new Set();
 const stale = new Set();
 const near = new Set();
 const picks = new Map();
+let busy = null;
 let waiting = false;
 let together = false;
 
-// What is not in sight is drawn anew when it comes into sight: a page of thousands of marks follows the pointer.
+// What is not in sight is drawn, and drawn anew, when it comes into sight: a page of thousands of marks opens soon and
+// follows the pointer.
 const watch = new IntersectionObserver((entries) => {
   for (const one of entries) {
     if (one.isIntersecting) near.add(one.target);
     else near.delete(one.target);
   }
   refresh();
-}, { rootMargin: "200px" });
+}, { rootMargin: "400px" });
 
 function refresh() {
-  for (const view of [...stale].filter((one) => near.has(one.container()))) {
-    stale.delete(view);
-    view.signal("picked", together).runAsync();
-  }
+  [...stale].filter((one) => near.has(placeOf(one))).forEach(renew);
+  busy ??= drawNear().finally(() => { busy = null; });
 }
 
-// A line at a time: the page can be read while it is drawn.
-async function drawAll() {
-  for (const one of document.querySelectorAll("script.rows")) Object.assign(shared, JSON.parse(one.textContent));
-  for (const one of document.querySelectorAll("script.chart")) await draw(one);
+function renew(view) {
+  stale.delete(view);
+  return view.signal("picked", together).runAsync();
+}
+
+function placeOf(view) {
+  return view.container().parentElement;
+}
+
+// Chart after chart, those that are still near, with time for the pointer in between.
+async function drawNear() {
+  let next;
+  while ((next = [...undrawn.keys()].find((one) => near.has(one)))) {
+    delete document.documentElement.dataset.drawn;
+    await draw(next);
+    await new Promise((done) => { setTimeout(done, 0); });
+  }
   document.documentElement.dataset.drawn = "yes";
 }
 
-async function draw(data) {
-  const place = data.parentElement;
+// Nothing here waits for the clock or for a file, so that a browser that is about to print has all of it.
+async function drawAll() {
+  for (const one of undrawn.keys()) await draw(one);
+  await Promise.all([...stale].map(renew));
+}
+
+async function draw(place) {
+  const data = undrawn.get(place);
+  undrawn.delete(place);
   const words = place.querySelector("p, div");
   const drawing = document.createElement("div");
   if (place.dataset.least) drawing.style.minWidth = `${place.dataset.least}px`;
@@ -53,13 +77,16 @@ async function draw(data) {
     const isPixels = PIXELS.test(data.textContent);
     const chart = JSON.parse(isPixels ? data.textContent.replaceAll(COLOUR, colour) : data.textContent);
     chart.datasets = { ...shared, ...chart.datasets };
+    const isLinked = chart.params?.find((one) => one.name === "picked");
+    if (isLinked) isLinked.value = together;
     const { view } = await vegaEmbed(drawing, chart, OPTIONS);
-    if (isPixels) pixels.set(data, view);
-    link(view, chart);
+    if (isPixels) pixels.set(place, [data, view]);
+    if (isLinked) link(view, chart);
   } catch (error) {
     drawing.replaceWith(words);
     console.error(error);
   }
+  place.style.minHeight = "";
 }
 
 // Pixels do not follow the style sheet from light to dark.
@@ -67,21 +94,23 @@ function colour(_, name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", async () => {
-  for (const [data, view] of pixels) {
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
+  for (const [place, [data, view]] of pixels) {
     linked.delete(view);
+    stale.delete(view);
+    if (picks.has(view)) pick(view, null);
     view.finalize();
-    await draw(data);
+    undrawn.set(place, data);
   }
+  pixels.clear();
+  refresh();
 });
 
 function link(view, chart) {
-  const names = (chart.params ?? []).map((one) => one.name);
-  if (!names.includes("picked")) return;
   linked.add(view);
-  watch.observe(view.container());
-  if (!names.includes("brush")) return;
-  const brushed = chart.layer.find((one) => one.name === chart.params.find((each) => each.name === "brush").views[0]);
+  const brush = chart.params.find((one) => one.name === "brush");
+  if (!brush) return;
+  const brushed = chart.layer.find((one) => one.name === brush.views[0]);
   const rows = chart.datasets[(brushed.data ?? chart.data).name];
   view.addSignalListener("brush", (_, ranges) => { pick(view, within(rows, ranges)); });
 }
@@ -122,4 +151,12 @@ function pick(source, numbers) {
   });
 }
 
-drawAll();
+addEventListener("beforeprint", drawAll);
+for (const one of document.querySelectorAll("script.rows")) Object.assign(shared, JSON.parse(one.textContent));
+for (const one of document.querySelectorAll("script.chart")) {
+  const place = one.parentElement;
+  undrawn.set(place, one);
+  // As high as the chart will be: where a link leads to is there before the charts above it are.
+  place.style.minHeight = `${Number(place.dataset.height) + AROUND}px`;
+  watch.observe(place);
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -58,17 +59,18 @@ def runs(table: pa.Table, column: str) -> list[ChartedTrial]:
     if column == selection.CONSENSUS_COLUMN:
         table = selection.with_consensus(table)
     identity = zip(*(table[name].to_pylist() for name in ("study", "config_key", "trial_key", "seed")), strict=True)
+    keys: dict[Key, Key] = {}  # Of many trials, each text once.
     cells = (column_cells(table, name) for name in ("status", column, "host", "started", "seconds"))
     marks = zip(having(table, "COLLAPSED"), lost(table), strict=True)
     return [
         ChartedTrial(
-            (study, config),
+            keys.setdefault((study, config), (study, config)),
             trial,
             -1 if seed is None else seed,
-            status,
+            sys.intern(status),
             _finite(value) if status in FINISHED and not is_lost else None,
             is_collapsed,
-            host or "",
+            sys.intern(host or ""),
             started,
             _finite(seconds),
         )

@@ -108,7 +108,7 @@ class Judged:
         return "; ".join(labels) or (OK if self.is_known else UNKNOWN)
 
 
-def judged(table: pa.Table, metric: str = "") -> list[Judged]:
+def judged(table: pa.Table, metric: str = "", *, with_numbers: bool = True) -> list[Judged]:
     """Every row of a table with its verdict, in the table's order.
 
     The time grows with the number of entries in the histories; no more than one row's are unpacked at a time.
@@ -116,8 +116,9 @@ def judged(table: pa.Table, metric: str = "") -> list[Judged]:
     Args:
         table: Rows from `jobs.results.reader`, one per trial, with `COLUMNS` and histories.
         metric: The score by which trials are ranked, where larger is better; see `judged_score`.
+        with_numbers: Whether to find `Judged.numbers`, which takes most of the time of a trial that is well.
     """
-    return [_judged(row, series, metric) for row, series in _rows(table)]
+    return [_judged(row, series, metric, with_numbers=with_numbers) for row, series in _rows(table)]
 
 
 def courses(table: pa.Table) -> list[Course]:
@@ -202,8 +203,9 @@ def _course(row: Mapping[str, Any], series: Series) -> Course:
     )
 
 
-def _judged(row: Mapping[str, Any], series: Series, metric: str) -> Judged:
+def _judged(row: Mapping[str, Any], series: Series, metric: str, *, with_numbers: bool) -> Judged:
     course, saved = _course(row, series), row.get(_SAVED)
+    findings = judge(course)
     params = {
         name.removeprefix(PARAM): value
         for name, value in row.items()
@@ -222,9 +224,9 @@ def _judged(row: Mapping[str, Any], series: Series, metric: str) -> Judged:
         epochs=_whole(row.get(f"{PARAM}epochs")),
         epochs_done=row.get("epochs_done") or 0,
         seconds=row.get("seconds"),
-        findings=judge(course),
+        findings=findings,
         score=judged_score(course, metric),
-        numbers=summary(course, metric),
+        numbers=summary(course, metric, findings) if with_numbers else {},
         is_known=bool(series),
         saved_seconds=saved if saved is not None and row["status"] == "stopped" and 0 <= saved <= LONGEST else None,
     )

@@ -33,7 +33,7 @@ from jobs.present.health import JudgedTrials, ordered
 from jobs.present.names import USUAL, ShownNames
 from jobs.report import cluster_contents, cluster_data
 from jobs.report.cluster_contents import SECTION, ClusterContents
-from jobs.report.reading import Reading, attempts
+from jobs.report.reading import Reading, attempts, release
 from jobs.results.layout import folders_of, study_name
 from jobs.results.names import METRIC, PARAM
 from jobs.results.reader import column_cells, load, take
@@ -182,6 +182,10 @@ def gather(
     histories = _Histories.of(reading, present, {*best.values(), *topical.values(), *curved, *listed})
     for place, one in histories.judged(listed):
         judged[place] = one
+    drawn_curves = _curves(histories.rows(curved), _methods(present), metric) if curved else {}
+    courses, topic_courses = histories.courses(best), histories.courses(topical)
+    del histories
+    release()
     return Contents(
         metric=metric,
         mode=mode,
@@ -193,10 +197,10 @@ def gather(
         origins=origin.origins(table, origin.read_plans(paths, studies), noted.read_all(paths, studies)),
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
-        curves=_curves(histories.rows(curved), _methods(present), metric) if curved else {},
+        curves=drawn_curves,
         clusters=_clusters(paths, studies, _ranked(present, aims), metric, mode) if paged else "",
         topics=_topics(paths, where, studies, (metric, mode), aims) if paged and has_topics else None,
-        topic_courses=histories.courses(topical),
+        topic_courses=topic_courses,
         runs=runs(present, boards[0][1].metric) if paged and boards else (),
         trials=trials,
         importance=shares,
@@ -204,7 +208,7 @@ def gather(
         effects=effects,
         interactions=_interactions(trials, effects) if trials else (),
         health=JudgedTrials(judged, settings(judged)) if paged else None,
-        courses=histories.courses(best),
+        courses=courses,
         skipped=loaded.skipped,
         notes=loaded.notes,
     )

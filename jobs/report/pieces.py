@@ -118,7 +118,7 @@ def together(charts: Sequence[Mapping[str, Any]]) -> list[Markup]:
 def _drawing(seen: Mapping[str, Any], least: int | None) -> Markup:
     words = tag("p", seen["description"], class_="note")
     width = None if least is None else str(least)
-    return tag("div", words, _block("chart", seen), class_="vega", data_least=width)
+    return tag("div", words, _block("chart", seen), class_="vega", data_least=width, data_height=str(seen["height"]))
 
 
 def _block(kind: str, value: Any) -> Markup:

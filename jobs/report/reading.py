@@ -51,24 +51,34 @@ class Reading:
 
     def histories(self, wanted: Collection[Attempt]) -> pa.Table:
         """The rows of these attempts with their histories; one that is gone meanwhile is left out."""
-        from pyarrow import default_memory_pool
 
         def chosen(rows: pa.Table) -> pa.Table:
-            default_memory_pool().release_unused()  # Of the file before: by itself it is kept for later.
+            release()
             return take(rows, [row for row, one in enumerate(attempts(rows)) if one in wanted])
 
         return load(self.paths, studies=self.studies, columns=self.columns, history=True, lighten=chosen).table
 
     def _judge(self, rows: pa.Table) -> pa.Table:
-        for attempt, one in zip(attempts(rows), judging.judged(rows), strict=True):
-            # Trials of one configuration share its parameters.
+        for attempt, one in zip(attempts(rows), judging.judged(rows, with_numbers=False), strict=True):
+            # Trials of one configuration share its parameters, and all texts that many have are held once.
+            study, trial_key, _ = attempt
             params = self._params.setdefault(
-                (one.study, one.config_key), {sys.intern(name): value for name, value in one.params.items()}
+                (study, one.config_key), {sys.intern(name): value for name, value in one.params.items()}
             )
-            self._judged[attempt] = replace(one, numbers={}, params=params)
+            texts = {name: sys.intern(getattr(one, name)) for name in ("config_key", "status", "reason", "data")}
+            self._judged[attempt] = replace(one, **texts, study=study, trial_key=trial_key, params=params)
+        release()
         return rows.drop_columns([HISTORY_COLUMN]) if HISTORY_COLUMN in rows.column_names else rows
+
+
+def release() -> None:
+    """Gives back what Arrow holds of tables that are gone: by itself it keeps that for later."""
+    from pyarrow import default_memory_pool
+
+    default_memory_pool().release_unused()
 
 
 def attempts(table: pa.Table) -> list[Attempt]:
     """What each row is of."""
-    return list(zip(*(table[name].to_pylist() for name in ("study", "trial_key", "attempt_id")), strict=True))
+    studies = map(sys.intern, table["study"].to_pylist())
+    return list(zip(studies, *(table[name].to_pylist() for name in ("trial_key", "attempt_id")), strict=True))

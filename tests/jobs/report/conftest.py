@@ -2,7 +2,6 @@
 
 import random
 import shutil
-import subprocess
 from datetime import UTC, datetime, timedelta
 from itertools import product
 
@@ -11,6 +10,7 @@ import pytest
 from jobs.results import writer
 from jobs.results.layout import COMPACT, PREFIX
 from jobs.results.schema import Attempt, to_table
+from tests.jobs.report.pilot import Pilot
 
 SIGNALS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", "label_free", "confidence")
 
@@ -87,32 +87,22 @@ def results(store):
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 
 
-class Browser:
-    """Opens pages in a headless browser: what stands in the page afterwards, and what its console said."""
-
-    def __init__(self, folder):
-        self.folder = folder
-
-    def __call__(self, text):
-        page = self.folder / "page.html"
-        page.write_text(text, encoding="utf-8")
-        command = [
-            CHROMIUM,
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            f"--user-data-dir={self.folder / 'profile'}",
-        ]
-        command += ["--enable-logging=stderr", "--v=0", "--disable-dev-shm-usage", "--no-first-run"]
-        command += ["--virtual-time-budget=20000", "--window-size=1200,900", "--dump-dom", page.as_uri()]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+@pytest.fixture(scope="module")
+def pilot(tmp_path_factory):
+    """A browser that is driven; skips where there is none."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium or chrome is installed")
+    found = Pilot(CHROMIUM, tmp_path_factory.mktemp("pilot"))
+    yield found
+    found.close()
 
 
 @pytest.fixture
-def browser(tmp_path_factory):
-    """A headless browser; skips where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium or chrome is installed")
-    return Browser(tmp_path_factory.mktemp("browser"))
+def browser(pilot):
+    """Opens a page and draws all of it; returns what stands in the page then, and what its console said."""
+
+    def opened(text):
+        pilot.open(text)
+        return pilot.ask("document.documentElement.outerHTML"), [*map(str, pilot.said)]
+
+    return opened

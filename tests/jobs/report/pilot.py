@@ -75,8 +75,12 @@ class Pilot:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
-    def open(self, text, *, width=1200, height=900, dark=False):
-        """Opens a page in a window of this size, and waits until its charts are drawn; returns the seconds."""
+    def open(self, text, *, width=1200, height=900, dark=False, whole=True):
+        """Opens a page in a window of this size; returns the seconds until it is read and what is in sight is drawn.
+
+        With `whole`, all others are drawn then, too.
+        """
+        self.said.clear()
         page = self._folder / "driven.html"
         page.write_text(text, encoding="utf-8")
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
@@ -84,9 +88,22 @@ class Pilot:
         self.call("Emulation.setEmulatedMedia", features=scheme)
         start = time.perf_counter()
         self.call("Page.navigate", url=page.as_uri())
-        while not self.ask("document.documentElement?.dataset?.drawn === 'yes'"):
-            time.sleep(0.05)
-        return time.perf_counter() - start
+        self._wait_for_charts()
+        took = time.perf_counter() - start
+        if whole:
+            self.ask("globalThis.drawAll?.()")
+        return took
+
+    def show(self, selector):
+        """Scrolls to an element, and waits until the charts in sight are drawn."""
+        self.ask(f"document.querySelector({json.dumps(selector)}).scrollIntoView({{behavior: 'instant'}})")
+        self.settle()
+        self._wait_for_charts()
+
+    def _wait_for_charts(self):
+        is_drawn = "!globalThis.drawAll || document.documentElement.dataset.drawn === 'yes'"
+        while not self.ask(f"document.readyState === 'complete' && ({is_drawn})"):
+            time.sleep(0.02)
 
     def place(self, selector, number=0):
         """The left, top, width and height of an element in the window, after it was scrolled to."""

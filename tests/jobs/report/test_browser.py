@@ -11,7 +11,9 @@ from jobs.report.contents import gather
 # that the harness leaves in the page. The copy's policy lets this script run; the page itself is tested as it is.
 HARNESS = """
 <script>
+(async () => {
 const report = {};
+await drawAll();
 report.drawings = [...document.querySelectorAll("svg")].map((one) => [
   one.getAttribute("class"), one.querySelectorAll("path, rect, text").length,
   one.getBoundingClientRect().width > 0 && one.getBoundingClientRect().height > 0]);
@@ -41,6 +43,7 @@ const note = document.createElement("pre");
 note.id = "harness";
 note.textContent = JSON.stringify(report);
 document.body.append(note);
+})();
 </script>
 """
 

@@ -1,29 +1,18 @@
 """The page under a real pointer: hovering tells, dragging picks in all charts, a click dims, a wheel zooms."""
 
+import json
 import re
 
 import pytest
 
 from jobs.report import html
 from jobs.report.contents import gather
-from tests.jobs.report.conftest import CHROMIUM
-from tests.jobs.report.pilot import Pilot
 from tests.jobs.report.test_browser import large
 
 DIM = "[...document.querySelectorAll('#leaderboard tbody tr.dim')].map((one) => Number(one.dataset.c))"
 PICKED = (
     "[...linked].map((one) => { const picked = one.signal('picked'); return picked && Object.keys(picked).length; })"
 )
-
-
-@pytest.fixture(scope="module")
-def pilot(tmp_path_factory):
-    """A browser that is driven; skips where there is none."""
-    if CHROMIUM is None:
-        pytest.skip("no chromium or chrome is installed")
-    found = Pilot(CHROMIUM, tmp_path_factory.mktemp("pilot"))
-    yield found
-    found.close()
 
 
 def page(store):
@@ -128,14 +117,85 @@ def test_a_thousand_trials_follow_a_drag(store, pilot):
     store.put("s", large(store, [round(1e-5 * 1.05**i, 9) for i in range(100)]))
     text = page(store)
     assert len(text.encode()) < 5_000_000
-    pilot.open(text)
+    pilot.open(text, whole=False)
+    pilot.show("#parallel")
     left, top, width, height = pilot.place("#parallel figure canvas")
     pilot.drag((left + width * 0.4, top + height * 0.3), (left + width * 0.7, top + height * 0.6))
     pilot.settle()
     kept = 1000 - len(pilot.ask(DIM))
     assert 0 < kept < 500
-    near = pilot.ask("[...linked].filter((one) => near.has(one.container())).map((one) => "
+    near = pilot.ask("[...linked].filter((one) => near.has(placeOf(one))).map((one) => "
                      "Object.keys(one.signal('picked')).length)")  # fmt: skip
     assert near
     assert set(near) == {kept}
+    # A chart that is drawn only now has what is picked.
+    pilot.show("#curves")
+    late = "[...linked].find((one) => one.container().closest('#curves'))"
+    assert pilot.ask(f"Object.keys({late}.signal('picked')).length") == kept
     assert pilot.said == []
+
+
+def test_charts_are_drawn_as_they_come_near_and_all_are_when_printed(store, pilot):
+    store.fill()
+    pilot.open(page(store), height=300, whole=False)
+    every, drawn = "document.querySelectorAll('.vega').length", "document.querySelectorAll('.vega .vega-embed').length"
+    assert pilot.ask(drawn) < pilot.ask(every) / 2
+    assert "configurations" in pilot.ask("document.querySelector('#parallel .vega').innerText")
+    # A link leads to its part, whatever is drawn on the way, and a click there draws nothing that has faded as strong.
+    pilot.ask("document.querySelector('tr[data-c=\"2\"] button').click()")
+    pilot.show("#parallel")
+    assert 0 <= pilot.ask("document.querySelector('#parallel').getBoundingClientRect().top") < 300
+    lines = "[...document.querySelectorAll('#parallel .mark-line path')].map((one) => one.getAttribute('opacity'))"
+    assert sorted(float(one) > 0.5 for one in pilot.ask(lines)) == [False] * 5 + [True]
+    assert pilot.ask(drawn) < pilot.ask(every)
+    # What a printer gets is what stands there between the two events.
+    pilot.ask(f"addEventListener('afterprint', () => {{ window.printed = {drawn}; }}), 0")
+    pilot.call("Page.printToPDF")
+    assert pilot.ask("printed") == pilot.ask(every)
+    assert pilot.said == []
+
+
+EXPRESSIONS = [
+    "1 + 2 * 3 - 4 / 5 % 2",
+    "'a' + 1 < 'b' && !(2 >= 3) || null",
+    "a > 2 ? [a, -a, +'3'] : {b: a}",
+    "a === 3 && a != '4' ? {b: a, 'c d': [a]} : 0",
+    "split('a,b,c', ',')[1] + upper('x') + length('four')",
+    "max(1, a, 7, 5) + clamp(a, 0, 2) + pow(a, 2) + abs(-PI)",
+    "if(isValid(a) && isFinite(a) && !isNaN(a), o.b[1], 'no')",
+    "inrange(a, [1, 5]) && indexof([1, 2, 3], a)",
+    "format(a, '.2f') + join(slice([1, 2, 3], 1), ';')",
+    "o[join(['con', 'structor'], '')] || 'nothing'",
+    "scale('x', a) + span(domain('x')) + range('x')[1] + bandwidth('b')",
+]
+
+
+def test_expressions_have_the_values_that_vegas_own_interpreter_gives(store, pilot):
+    store.fill()
+    pilot.open(page(store), whole=False)
+    signals = [{"name": "a", "value": 3}, {"name": "o", "value": {"b": [4, 5]}}]
+    signals += [{"name": f"e{i}", "update": one} for i, one in enumerate(EXPRESSIONS)]
+    scales = [
+        {"name": "x", "type": "linear", "domain": [0, 10], "range": [0, 50]},
+        {"name": "b", "type": "band", "domain": ["p", "q"], "range": [0, 50]},
+    ]
+    # The last mark has its ends the wrong way round.
+    ends = {"x": {"scale": "x", "field": "v"}, "x2": {"value": 0}, "y2": {"field": "v"}, "height": {"value": 3}}
+    marks = [{"type": "rect", "from": {"data": "d"}, "encode": {"update": ends}}]
+    data = [{"name": "d", "values": [{"v": 5}, {"v": -5}]}]
+    spec = {"signals": signals, "scales": scales, "marks": marks, "data": data, "width": 50, "height": 50}
+    values = pilot.ask(
+        f"""Promise.all([{{...OPTIONS, expr: undefined}}, OPTIONS].map(async (options) => {{
+            const {{ view }} = await vegaEmbed(document.createElement("div"), {{
+                $schema: "https://vega.github.io/schema/vega/v6.json", ...{json.dumps(spec)} }}, options);
+            return JSON.stringify([Array.from({{length: {len(EXPRESSIONS)}}}, (_, i) => view.signal(`e${{i}}`) ?? null),
+                [...view.container().querySelectorAll(".mark-rect path")].map((one) => one.outerHTML)]);
+        }}))"""
+    )
+    theirs, ours = (json.loads(one) for one in values)
+    assert theirs[0][9] != ours[0][9] == "nothing"  # Functions are not handed on at all.
+    del theirs[0][9], ours[0][9]
+    assert ours == theirs
+    assert len(ours[1]) == 2
+    with pytest.raises(AssertionError, match="There is no function fetch for charts"):
+        pilot.ask("put({type: 'CallExpression', callee: {name: 'fetch'}, arguments: []}, {})")

@@ -1,5 +1,6 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -8,12 +9,14 @@ from jobs.analysis.origin import origins, read_plans
 from jobs.analysis.outcomes import outcomes, reason_code
 from jobs.charts.axis import axis
 from jobs.charts.page import scripts
+from jobs.health.courses import COLUMNS, judged
 from jobs.health.curves import POINTS, curve_metrics, curves
 from jobs.report import html, svg
 from jobs.report.contents import gather
 from jobs.report.headline import findings
 from jobs.report.markup import Markup, tag
-from jobs.results.reader import read_results
+from jobs.report.reading import Reading
+from jobs.results.reader import load, read_results
 
 EVIL = "<script>document.title='taken'</script>\"'&"
 
@@ -365,3 +368,14 @@ def test_without_topics_there_is_no_such_part(results, store):
     store.put("s", rows)
     text = page(store.path, metric="npmi")
     assert "No trial of these results has topics" not in text
+
+
+def test_the_verdicts_of_a_report_are_those_of_the_histories_and_hold_each_text_once(store):
+    store.fill()
+    reading = Reading([str(store.path)], (), COLUMNS)
+    found = reading.judged(reading.rows("", judged=True).table)
+    whole = judged(load([str(store.path)], history=True).table)
+    assert found == [replace(one, numbers={}) for one in whole]
+    assert all(one.numbers for one in whole)
+    for name in ("study", "status", "data"):
+        assert len({id(getattr(one, name)) for one in found}) == 1 < len(found)
