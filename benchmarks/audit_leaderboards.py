@@ -46,19 +46,20 @@ def some_excluded(make: Grid, shape: tuple[int, ...], rng: Draw, count: int, dig
     return np.array([any(one.tied is False for one in board.entries[1:]) for board in found], np.float64)
 
 
+def lossy(shape: tuple[int, int], cut: float, rng: Draw, count: int) -> Iterator[Study]:
+    """Equal configurations, of which one diverges with every seed that would score below `cut` SD."""
+    for _ in range(count):
+        values = normal(rng, *shape)
+        gone = values[0] < LEVEL + cut * NOISE
+        values[0, gone] = np.nan
+        yield Study(values, reasons={(0, int(seed)): LOST for seed in np.flatnonzero(gone)})
+
+
 def lost_seeds(
     shape: tuple[int, int], cut: float, judge: Callable[[Leaderboard], bool], rng: Draw, count: int
 ) -> Values:
-    """Equal configurations, of which one diverges with every seed that would score below `cut` SD."""
-
-    def studies() -> Iterator[Study]:
-        for _ in range(count):
-            values = normal(rng, *shape)
-            gone = values[0] < LEVEL + cut * NOISE
-            values[0, gone] = np.nan
-            yield Study(values, reasons={(0, int(seed)): LOST for seed in np.flatnonzero(gone)})
-
-    return np.array([judge(board) for board in boards(studies())], np.float64)
+    """What `judge` says of the leaderboards of such studies."""
+    return np.array([judge(board) for board in boards(lossy(shape, cut, rng, count))], np.float64)
 
 
 def is_first(board: Leaderboard) -> bool:
@@ -101,14 +102,16 @@ def beta(a: float, b: float, rng: Draw, *shape: int) -> Values:
     return rng.beta(a, b, shape)
 
 
-def picked(make: Grid, shape: tuple[int, int], spread: float, rng: Draw, count: int) -> Iterator[float]:
-    """Whether the interval that is printed for the mean of the configuration that was picked as best holds it.
+def picking(make: Grid, shape: tuple[int, int], spread: float, rng: Draw, count: int) -> Iterator[tuple[Values, Study]]:
+    """Studies whose true means have an SD of `spread` times the noise, and what these means are above `LEVEL`."""
+    for truth in spread * NOISE * rng.standard_normal((count, shape[0])):
+        yield truth, Study(truth[:, None] + make(rng, *shape))
 
-    The true means have an SD of `spread` times the noise.
-    """
-    truths = spread * NOISE * rng.standard_normal((count, shape[0]))
-    studies = (Study(truth[:, None] + make(rng, *shape)) for truth in truths)
-    for truth, board in zip(truths, boards(studies), strict=True):
+
+def picked(make: Grid, shape: tuple[int, int], spread: float, rng: Draw, count: int) -> Iterator[float]:
+    """Whether the interval that is printed for the mean of the configuration that was picked as best holds it."""
+    made = list(picking(make, shape, spread, rng, count))
+    for (truth, _), board in zip(made, boards(study for _, study in made), strict=True):
         first, mean = board.entries[0], board.best
         if mean is None or mean.sentence not in board.notes:
             raise ValueError(f"no sentence on the best in {board.notes}")
