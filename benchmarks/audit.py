@@ -5,9 +5,9 @@ It takes under an hour on two cores (`--small`: under a minute, with fewer studi
 its bound by more than three standard errors.
 
 The studies are simulated (`audit_studies.py`), written with the store's own writer, read with its reader, and judged by
-the functions that the commands call. What the truth is, is known by construction, or computed by numpy, scipy,
-scikit-learn and statsmodels; nothing of `jobs.analysis` is used for that. The claims stand in the other files
-`audit_*.py`, by subject.
+the functions that the commands call; those of `audit_commands.py` by what the commands print. What the truth is, is
+known by construction, or computed by numpy, scipy, scikit-learn and statsmodels; nothing of `jobs.analysis` is used for
+that. The claims stand in the other files `audit_*.py`, by subject.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from benchmarks import audit_decisions, audit_effects, audit_leaderboards, audit_words
+from benchmarks import audit_commands, audit_decisions, audit_effects, audit_leaderboards, audit_words
 from benchmarks.audit_claims import SIGMAS, Claim, Row
 
 SMALL = 0.04
@@ -25,7 +25,11 @@ SMALL = 0.04
 
 def claims() -> list[Claim]:
     """All claims."""
-    return [one for file in (audit_leaderboards, audit_effects, audit_decisions, audit_words) for one in file.claims()]
+    return [
+        one
+        for file in (audit_leaderboards, audit_effects, audit_decisions, audit_commands, audit_words)
+        for one in file.claims()
+    ]
 
 
 def _row(claim: Claim, share: float) -> tuple[Row, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -54,11 +54,11 @@ def with_gaps(rng: Draw, *shape: int) -> Values:
     return values
 
 
-def some_matters(make: Grid, shape: tuple[int, ...], part: str, rng: Draw, count: int) -> Iterator[float]:
+def some_matters(make: Grid, shape: tuple[int, ...], parts: Sequence[str], rng: Draw, count: int) -> Iterator[float]:
     """Studies without an effect in which `importance` says that a parameter, or a pair of them, matters."""
     for one in gathered(drawn(make, shape, rng, count)):
-        found = getattr(importance.importance(one), part)
-        yield any(share.verdict.startswith("matters") for share in found)
+        found = importance.importance(one)
+        yield any(share.verdict.startswith("matters") for part in parts for share in getattr(found, part))
 
 
 def with_seed_interactions(rng: Draw, *shape: int) -> Values:
@@ -155,28 +155,16 @@ def _effects() -> Iterator[Claim]:
         yield Claim("effect: a false verdict", cell, 0.06, partial(some_verdict, with_seed_effects, shape), studies)
     for shape in [(4, 3, 3, 3), (4, 6, 6, 3)]:
         cell = f"{cell_of(shape)}, seed x level .5 SD"
-        for part in ("parameters", "interactions"):
-            yield Claim(
-                f"importance: one of the {part} matters",
-                cell,
-                0.06,
-                partial(some_matters, with_seed_effects, shape, part),
-                500,
-            )
+        yield _matters(with_seed_effects, shape, cell, 500)
     for make, cell in [(with_seed_interactions, "seed x pair .5 SD"), (normal, "equal noise")]:
         measure = partial(depends, make, (3, 3, 9, 3))
         yield Claim("interaction: a false dependence", f"3 x 3 x 9 x 3, {cell}", 0.06, measure, 500)
     for spread in (0.5, 1.0, 2.0):
         cell = f"4 x 3 x 3, true differences of SD {spread:g}"
         yield covers("the share of luck", cell, partial(covered_luck, spread, (4, 3, 3)))
-    cell = "4 x 3 x 3 x 3, a quarter at 3 x SD"
-    for part in ("parameters", "interactions"):
-        yield Claim(
-            f"importance: one of the {part} matters",
-            cell,
-            0.06,
-            partial(some_matters, crossed_uneven, (4, 3, 3, 3), part),
-        )
+    yield _matters(crossed_uneven, (4, 3, 3, 3), "4 x 3 x 3 x 3, a quarter at 3 x SD")
+    for shape in [(3, 4, 5), (6, 6, 3), (4, 3, 3, 3)]:
+        yield _matters(with_gaps, shape, f"{cell_of(shape)}, a quarter of the trials missing")
 
 
 def _rounded_and_changed() -> Iterator[Claim]:
@@ -198,12 +186,16 @@ def _held_and_found() -> Iterator[Claim]:
     cell = "3 x 3 x 3 x 5, a quarter of the trials missing"
     yield covers("effect", cell, partial(covered_effects, with_gaps, (3, 3, 3, 5)))
     yield Claim("effect: a false verdict", cell, 0.06, partial(some_verdict, with_gaps, (3, 3, 3, 5)))
-    for part in ("parameters", "interactions"):
-        what, measure = f"importance: one of the {part} matters", partial(some_matters, normal, (4, 3, 3, 3), part)
-        yield Claim(what, "4 x 3 x 3 x 3, equal noise", 0.06, measure)
+    yield _matters(normal, (4, 3, 3, 3), "4 x 3 x 3 x 3, equal noise")
     yield Claim("p-values differ from statsmodels' by", "3 x 4 x 5 with gaps, type II", 1e-9, anova, 0)
     for make, shape, extra in [(normal, (2, 9, 3), ""), (with_seed_effects, (2, 9, 5), ", seed x level .5 SD")]:
         measure = partial(some_verdict, partial(better, 2, make), shape)
         yield finds("effect", f"{cell_of(shape)}, one is better by 2 SD{extra}", measure)
-    measure = partial(some_matters, partial(better, 2, normal), (4, 3, 3, 3), "parameters")
+    measure = partial(some_matters, partial(better, 2, normal), (4, 3, 3, 3), ["parameters"])
     yield finds("importance", "4 x 3 x 3 x 3, one is better by 2 SD", measure)
+
+
+def _matters(make: Grid, shape: tuple[int, ...], cell: str, studies: int = 1000) -> Claim:
+    """The claim on all rows of a table together, as its sentence makes it."""
+    measure = partial(some_matters, make, shape, ["parameters", "interactions"])
+    return Claim("importance: a parameter or a pair matters", cell, 0.06, measure, studies)

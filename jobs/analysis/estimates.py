@@ -167,7 +167,8 @@ def shrunk(
     What is left of the luck are at most .28 SD, for 2 to 36 equal configurations with three seeds. Configurations far
     below all better ones, such as those that learn nothing, do not count in that spread. As true means may have any
     distribution, the interval also holds what a simultaneous lower bound over all configurations allows (Sidak). What
-    seeds add to all configurations alike widens it.
+    seeds add to all configurations alike widens it, and noise with a long tail on the better side lengthens its better
+    half (`student.stretch`): of log-normal noise with a sigma of 1, it covers the mean in .95 and not in .90.
 
     References: M. J. Daniels, A prior for the variance in hierarchical models, Canad. J. Statist. 27 (1999): the
     uniform shrinkage prior. Z. Sidak, Rectangular confidence regions for the means of multivariate normal
@@ -194,10 +195,12 @@ def shrunk(
     group = _group(means, errors, picked)
     estimate, spread = _posterior(means[group], errors[group], int(np.flatnonzero(group == picked)[0]))
     # The noise of the one that was picked may be larger than the common one.
-    half = quantile(noise.freedom) * math.sqrt(spread * max(1.0, own / noise.variance))
+    factor = quantile(noise.freedom)
+    half = factor * math.sqrt(spread * max(1.0, own / noise.variance))
     each = (1 - (1 - CONFIDENCE) / 2) ** (1 / len(cells))
     below = max(half, estimate - best + student.quantile(each, noise.freedom) * error)
-    low, high = estimate - math.hypot(below, noise.seeds), estimate + math.hypot(half, noise.seeds)
+    above = half * student.stretch(factor, sign * noise.skewness, count)
+    low, high = estimate - math.hypot(below, noise.seeds), estimate + math.hypot(above, noise.seeds)
     every = [value for cell in cells for value in cell.values()]
     if bounds[0] <= min(every) and max(every) <= bounds[1]:  # Else the score is of another scale than was declared.
         estimate, low, high = (sign * min(max(sign * one, bounds[0]), bounds[1]) for one in (estimate, low, high))
@@ -214,12 +217,14 @@ class _Noise:
         freedom: Its degrees of freedom.
         effects: What each seed adds to all configurations alike.
         seeds: Half the 95 % interval of the mean of these effects.
+        skewness: The skewness of a value, without these effects.
     """
 
     variance: float
     freedom: int
     effects: Mapping[int, float]
     seeds: float
+    skewness: float
 
     def mean(self, cell: Mapping[int, float]) -> float:
         """The mean of one configuration, without what its own seeds add to all alike."""
@@ -243,15 +248,16 @@ def _noise(cells: Cells) -> _Noise | None:
     freedom = count - sum(len(cell) > 1 for cell in cells) - max(0, len(effects) - 1)
     if freedom < 1:
         return None
-    common = max(
-        _common(cells, effects) / freedom, rounding(resolution(value for cell in cells for value in cell.values()))
-    )
+    clean = [[value - effects.get(seed, 0.0) for seed, value in cell.items()] for cell in repeated]
+    floor = rounding(resolution(value for cell in cells for value in cell.values()))
+    common, skewness = max(_common(clean) / freedom, floor), student.skewness(clean)
     if not common:
         return None
     if not effects:
-        return _Noise(common, freedom, effects, 0.0)
+        return _Noise(common, freedom, effects, 0.0, skewness)
     between = max(0.0, variance(list(effects.values())) - common / mean([uses[seed] for seed in effects]))
-    return _Noise(common, freedom, effects, quantile(len(effects) - 1) * math.sqrt(between / len(effects)))
+    half = quantile(len(effects) - 1) * math.sqrt(between / len(effects))
+    return _Noise(common, freedom, effects, half, skewness)
 
 
 def _effects(cells: Cells, seeds: Collection[int]) -> dict[int, float]:
@@ -277,13 +283,9 @@ def _effects(cells: Cells, seeds: Collection[int]) -> dict[int, float]:
     return effects
 
 
-def _common(cells: Cells, effects: Mapping[int, float]) -> float:
+def _common(clean: Sequence[Sequence[float]]) -> float:
     """The sum of squares within configurations; very large ones count less, as in `ties.leads`."""
-    found = [
-        (variance([value - effects.get(seed, 0.0) for seed, value in cell.items()]), len(cell) - 1)
-        for cell in cells
-        if len(cell) > 1
-    ]
+    found = [(variance(values), len(values) - 1) for values in clean]
     most = LARGEST * median(one for one, _ in found)
     return math.fsum((min(one, most) if most else one) * free for one, free in found)
 

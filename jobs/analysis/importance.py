@@ -23,7 +23,7 @@ import numpy as np
 from scipy.special import fdtrc, fdtri, ncfdtrinc
 
 from core.errors import UserError, counted
-from jobs.analysis.intervals import CONFIDENCE, holm
+from jobs.analysis.intervals import ALPHA, CONFIDENCE, holm
 from jobs.analysis.scores import is_loss, metric_name, quality_metric, rescales_loss
 from jobs.analysis.trials import Matrix, Means, Trials, Vector, basis
 
@@ -97,17 +97,18 @@ def importance(trials: Trials) -> Importance:
     trials = trials.within_data()
     _refuse(trials)
     means = Means.of(trials)
-    columns = {key: basis(factor) for key, factor in means.factors.items()}
-    columns = {key: one for key, one in columns.items() if one.shape[1]}
+    columns = {key: one for key, factor in means.factors.items() if (one := basis(factor)).shape[1]}
     model = _Model(columns, means)
     several = columns.pop("data", None) is not None
     parameters = [_parameter(model, key) for key in columns]
     interactions = [_pair(model, pair) for pair in _pairs(columns)]
+    # Half of the error is for the parameters, and half for the pairs, which may be far more.
+    error = ALPHA / 2 if any(one.p is not None for one in interactions) else ALPHA
     luck, luck_interval = _luck(model) or (None, None)
     return Importance(
         column=trials.column,
-        parameters=_with_verdicts(parameters),
-        interactions=_with_verdicts(interactions),
+        parameters=_with_verdicts(parameters, error),
+        interactions=_with_verdicts(interactions, error),
         luck=luck,
         luck_interval=luck_interval,
         trials=len(trials.values),
@@ -323,9 +324,8 @@ def _luck(model: _Model) -> tuple[float, tuple[float, float]] | None:
     luck, (own, freedom) = means.noise / means.variance, means.own
     if own <= _ALIASED * means.variance or len(model.values) < 2:
         return luck, (luck, luck)
-    variances, freedoms = model.scatter
-    rank = _box_beside(np.zeros((len(variances), 0)), variances, freedoms)
-    rest = min(freedom, _known(variances, freedoms))
+    rank = _box_beside(np.zeros((len(model.values), 0)), *model.scatter)
+    rest = min(freedom, _known(*model.scatter))
     ends = _noncentrality(between / own / means.per_mean, rank, rest)
     x, xs = means.variance / own * (1 - luck), [end * means.per_mean / rank for end in ends]
     y, ys = means.noise / own, [1.0, 1.0]
@@ -349,9 +349,9 @@ def _noncentrality(ratio: float, rank: float, freedom: float) -> tuple[float, fl
     return max(0.0, float(centre - half)), float(centre + half)
 
 
-def _with_verdicts(shares: Sequence[Share]) -> tuple[Share, ...]:
+def _with_verdicts(shares: Sequence[Share], error: float) -> tuple[Share, ...]:
     """The shares with verdicts (Holm's correction over all of them), the largest first."""
-    rejected = iter(holm([one.p for one in shares if one.p is not None]))
+    rejected = iter(holm([one.p for one in shares if one.p is not None], error))
     judged = [one if one.p is None else _verdict(one, is_real=next(rejected)) for one in shares]
     return tuple(sorted(judged, key=lambda one: -1.0 if one.share is None else one.share, reverse=True))
 

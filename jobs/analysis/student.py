@@ -1,4 +1,4 @@
-"""Student's t distribution in plain Python.
+"""Student's t distribution in plain Python, and what skewed noise changes in his intervals.
 
 It avoids `scipy.special`, which takes 0.2 to 0.3 s to import, a fifth of the time of a whole `conclus aggregate`. The
 tests compare the two. The continued fraction of the incomplete beta function is 8.17.22 of the NIST Digital Library of
@@ -6,6 +6,7 @@ Mathematical Functions (https://dlmf.nist.gov/8.17.v), summed by Lentz's method.
 """
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
 
 _PRECISION = 1e-15
@@ -30,6 +31,32 @@ def quantile(p: float, freedom: float) -> float:
         step = (upper(t, freedom) - (1 - p)) / density
         t += step
     return t
+
+
+def skewness(samples: Sequence[Sequence[float]]) -> float:
+    """The skewness that samples have in common, by the unbiased estimates of the moments within them.
+
+    It is 0 if no sample has three values, or if none differ.
+    """
+    squares = cubes = freedom = thirds = 0.0
+    for values in samples:
+        n, centre = len(values), math.fsum(values) / len(values)
+        squares += math.fsum([(value - centre) ** 2 for value in values])
+        cubes += math.fsum([(value - centre) ** 3 for value in values])
+        freedom, thirds = freedom + n - 1, thirds + (n - 1) * (n - 2) / n
+    return cubes / thirds / (squares / freedom) ** 1.5 if thirds and squares else 0.0
+
+
+def stretch(quantile: float, skewness: float, n: int) -> float:
+    """How many times longer a half of Student's interval has to be where the noise has a long tail on its side.
+
+    Where n values have no outlier, their mean lies below the true one, and they differ by too little. This is the first
+    term of the Edgeworth expansion of t; a tail on the other side shortens nothing.
+
+    References: N. J. Johnson, Modified t tests and confidence intervals for asymmetrical populations, J. Am. Stat.
+    Assoc. 73 (1978). P. Hall, On the removal of skewness by transformation, J. R. Stat. Soc. B 54 (1992).
+    """
+    return 1 + max(0.0, skewness) * (1 + 2 * quantile**2) / (6 * quantile * math.sqrt(n))
 
 
 def _beta(x: float, y: float, a: float, b: float) -> float:

@@ -38,6 +38,8 @@ FEW_SEEDS = (
     f"Up to {FEW} seeds cannot tell whether all configurations have equal noise; "
     "the comparison with the best assumes that they have."
 )
+_SURE = 1.645
+"""The standard normal quantile of 95 %."""
 _STEP, _WIDEST = 0.5, 2.0
 """The spread of the noise is rounded, so that few sweeps are simulated, and at most so much."""
 _BLOCK = 200_000
@@ -215,16 +217,25 @@ def _common(squares: Matrix, freedom: Matrix) -> Matrix:
 
 
 def _critical(layout: _Layout, error: float = ALPHA, spread: float = 0.0) -> float:
-    """The ratio that the best one's lead exceeds in a share `error` of sweeps of equal configurations.
+    """The ratio that the best one's lead exceeds in a share `error` of sweeps of equal configurations, or in fewer.
 
-    The logarithms of the variances of their noise have the standard deviation `spread`.
+    The simulated sweeps tell that ratio by chance: of 200 configurations with five seeds, the plain quantile of 3,000
+    sweeps was exceeded in .062. So it is Wilks' tolerance limit, which is large enough in 95 of 100 draws.
+
+    Reference: S. S. Wilks, Determination of sample sizes for setting tolerance limits, Ann. Math. Stat. 12 (1941).
+
+    Args:
+        layout: The values of the sweeps.
+        error: That share.
+        spread: The standard deviation of the logarithms of the variances of the configurations' noise.
     """
     total = len(layout.owners)
     sweeps = int(min(_MOST / error, max(_LEAST / error, _DRAWS // total)))
     rng = np.random.default_rng(0)
     rows = max(1, _BLOCK // total)
     largest = [_largest(layout, rng, min(rows, sweeps - done), spread) for done in range(0, sweeps, rows)]
-    return float(np.quantile(np.concatenate(largest), 1 - error))
+    allowed = error - _SURE * (error * (1 - error) / sweeps) ** 0.5
+    return float(np.quantile(np.concatenate(largest), 1 - allowed))
 
 
 def _largest(layout: _Layout, rng: np.random.Generator, sweeps: int, spread: float) -> Matrix:

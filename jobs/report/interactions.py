@@ -28,8 +28,8 @@ _PLACES = Scale(0.0, 1.0, 6.0, _WIDTH - 6.0)
 _SHARES = """\
 How the variance between trials is split: what a parameter explains beyond all others, what a pair explains beyond its
 two parameters, and what the seed alone explains. The bar is the share, from 0 % at the left to 100 % at the right. The
-line is its 95 % interval. Square: matters. Circle: not shown to matter (Holm over all parameters and over all pairs,
-5 %)."""
+line is its 95 % interval. Square: matters. Circle: not shown to matter (Holm's
+correction: 5 % over all, half of it for the parameters and half for the pairs)."""
 
 
 def importance(found: Importance | None, refusal: str) -> Markup | None:

@@ -5,7 +5,7 @@ import io
 import json
 import re
 from dataclasses import replace
-from itertools import product
+from itertools import count, product
 
 import numpy as np
 import pytest
@@ -92,6 +92,18 @@ def test_nothing_matters_by_the_seeds_that_favour_a_value_or_by_unequal_noise(sh
         found = importance(grid(values))
         false += [any(one.verdict == "matters" for one in shares) for shares in (found.parameters, found.interactions)]
     assert (false / studies <= highest(0.05, studies)).all()
+
+
+def test_one_error_is_shared_by_all_rows_of_the_table():
+    rng = np.random.default_rng(7)
+
+    def close(shape, part):
+        """The verdict of the first share whose p-value is between half of the error and all of it."""
+        shares = (one for _ in count() for one in getattr(importance(grid(rng.normal(0, 1, shape))), part))
+        return next(one for one in shares if 0.025 < one.p <= 0.05).verdict
+
+    assert close((3, 4, 5), "interactions") == "not shown to matter"
+    assert close((6, 5), "parameters") == "matters"  # It is the only row.
 
 
 def test_a_share_is_tested_over_configurations_and_over_seeds_as_by_hand():

@@ -55,7 +55,7 @@ def test_without_any_difference_all_are_tied_in_95_of_100_sweeps_though_the_best
         means, errors = layout.summary(noise + 3 * np.random.default_rng(6).standard_normal((sweeps, 1)))
         largest = _ratios(means, errors, means.argmax(axis=1)).max(axis=1)
         tied_at_all = (largest <= _critical(layout)).mean()
-        assert lowest(0.95, sweeps, ordinary=0.935) <= tied_at_all <= highest(0.95, sweeps, ordinary=0.97)
+        assert lowest(0.95, sweeps, ordinary=0.935) <= tied_at_all <= highest(0.955, sweeps, ordinary=0.97)
 
 
 def excluded(values):
@@ -146,3 +146,11 @@ def test_without_noise_a_difference_is_certain():
 
 def test_one_configuration_is_tied_with_itself():
     assert tied([{0: 1.0, 1: 2.0}], maximise=True) == [True]
+
+
+def test_the_critical_ratio_is_on_the_safe_side_of_what_few_simulated_sweeps_tell():
+    """The plain quantile of the 3,000 sweeps of this shape is exceeded in .062."""
+    layout = _Layout([dict.fromkeys(range(5), 0.0)] * 200)
+    draws = np.random.default_rng(5).standard_normal((4000, 1000), np.float32)
+    means, errors = layout.summary(draws)
+    assert (_ratios(means, errors, means.argmax(axis=1)).max(axis=1) > _critical(layout)).mean() <= 0.058
