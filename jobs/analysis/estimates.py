@@ -190,7 +190,6 @@ def shrunk(
     means = np.array([sign * noise.mean(cell) for cell in cells])
     best, count = float(means[picked]), len(cells[picked])
     own = noise.own(cells[picked])
-    error = math.sqrt(own / count)
     errors = noise.variance / np.array([len(cell) for cell in cells])
     group = _group(means, errors, picked)
     estimate, spread = _posterior(means[group], errors[group], int(np.flatnonzero(group == picked)[0]))
@@ -198,7 +197,7 @@ def shrunk(
     factor = quantile(noise.freedom)
     half = factor * math.sqrt(spread * max(1.0, own / noise.variance))
     each = (1 - (1 - CONFIDENCE) / 2) ** (1 / len(cells))
-    below = max(half, estimate - best + student.quantile(each, noise.freedom) * error)
+    below = max(half, estimate - best + student.quantile(each, noise.freedom) * math.sqrt(own / count))
     above = half * student.stretch(factor, sign * noise.skewness, count)
     low, high = estimate - math.hypot(below, noise.seeds), estimate + math.hypot(above, noise.seeds)
     every = [value for cell in cells for value in cell.values()]
@@ -244,8 +243,7 @@ def _noise(cells: Cells) -> _Noise | None:
     repeated = [cell for cell in cells if len(cell) > 1]
     uses = Counter(seed for cell in repeated for seed in cell)
     effects = _effects(repeated, {seed for seed, count in uses.items() if count > 1})
-    count = uses.total()
-    freedom = count - sum(len(cell) > 1 for cell in cells) - max(0, len(effects) - 1)
+    freedom = uses.total() - sum(len(cell) > 1 for cell in cells) - max(0, len(effects) - 1)
     if freedom < 1:
         return None
     clean = [[value - effects.get(seed, 0.0) for seed, value in cell.items()] for cell in repeated]

@@ -170,7 +170,8 @@ def gather(
     boards, refused = _boards(table, (metric, mode), aims)
     board = boards[0][1] if len(boards) == 1 else None
     trials = valued.gather(table, metric) if drawn else None
-    effects = _effects(trials, mode) if trials else []
+    every = [effect(trials, one, mode) for one in trials.factors] if trials else []
+    effects = sorted(every, key=_largest)
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
     judged = reading.judged(present) if paged else []
     has_topics = _TOPIC_SCORE in loaded.columns
@@ -383,10 +384,6 @@ def _importance(trials: Trials) -> tuple[Importance | None, str]:
         return importance(trials), ""
     except UserError as error:
         return None, str(error)
-
-
-def _effects(trials: Trials, mode: str) -> list[Effect]:
-    return sorted((effect(trials, key, mode) for key in trials.factors), key=_largest)
 
 
 def _largest(one: Effect) -> tuple[float, str]:
