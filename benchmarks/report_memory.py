@@ -2,7 +2,8 @@
 
 Run: uv run python -m benchmarks.report_memory [TRIALS …], by default 1,000 10,000. The trials are pretended: three
 seeds of each configuration, two parameters, 100 epochs of four signals. Each report is a process of its own; its
-memory is the largest that the kernel saw (ru_maxrss), with all that Python and the libraries need.
+memory is the largest that the kernel saw (VmHWM), with all that Python and the libraries need. It is not `ru_maxrss`,
+which a process inherits from the one that started it: here the one that made up the trials.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def main(counts: list[int]) -> None:
                 "try: conclus.main()\n"
                 "except SystemExit as end: assert not end.code, end.code\n"
                 "used = resource.getrusage(resource.RUSAGE_SELF)\n"
-                "print(json.dumps([used.ru_maxrss / 1024, used.ru_utime + used.ru_stime]), file=sys.stderr)"
+                "peak = next(line.split()[1] for line in open('/proc/self/status') if line.startswith('VmHWM'))\n"
+                "told = [int(peak) * 1024 / 1e6, used.ru_utime + used.ru_stime]\n"
+                "print(json.dumps(told), file=sys.stderr)"
             )
             env = os.environ | {"OMP_NUM_THREADS": "1"}
             done = subprocess.run(

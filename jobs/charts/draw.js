@@ -33,7 +33,7 @@ const watch = new IntersectionObserver((entries) => {
     else near.delete(one.target);
   }
   refresh();
-}, { rootMargin: "400px" });
+}, { rootMargin: "100px" });
 
 function refresh() {
   [...stale].filter((one) => near.has(placeOf(one))).forEach(renew);
