@@ -61,10 +61,10 @@ class Aims:
     @classmethod
     def of(cls, select: Mapping[str, Any]) -> Aims:
         """The aims in a study's section `select`, see `jobs.results.records.SELECT`."""
-        modes = {select.get("metric"): select.get("mode")}
+        modes = {**(select.get("modes") or {}), select.get("metric"): select.get("mode")}
         found = {name: modes.get(name) or direction(name) for name in select.get("metrics") or ()}
         # Nothing says which values of the others are better.
-        metrics = {name: mode for name, mode in found.items() if mode}
+        metrics = {name: mode for name, mode in found.items() if mode in {"max", "min"}}
         limits = {
             name: (_finite(sides.get("at_least")), _finite(sides.get("at_most")))
             for name, sides in (select.get("constraints") or {}).items()

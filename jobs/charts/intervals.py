@@ -8,7 +8,22 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import GREEN, INK, ROW, SOFT, TELL, MarkKind, broken, declared, kinds, row_axis, rows, step
+from jobs.charts.look import (
+    GREEN,
+    INK,
+    ROW,
+    SOFT,
+    TELL,
+    MarkKind,
+    broken,
+    by_legend,
+    declared,
+    kinds,
+    opacity,
+    row_axis,
+    rows,
+    step,
+)
 
 _STEP = 24
 
@@ -77,10 +92,14 @@ def intervals(
         layers.append(line.encode(x=x))
     if shares:
         layers.append(known.mark_bar(height=10, color=GREEN, opacity=0.3, aria=False))
+    there = {one.kind for one in found if one.mean is not None}
+    chosen = by_legend("kind")
+    seen = opacity(1, chosen) if len(there) > 1 else alt.value(1)
     reach = known.mark_rule(color=SOFT, strokeWidth=2, strokeCap="round", aria=False)
-    layers.append(reach.encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q"))
-    points = known.mark_point(size=55, strokeWidth=1.5, opacity=1, aria=False)
-    layers.append(points.encode(tooltip=TELL, **kinds(marks, {one.kind for one in found if one.mean is not None})))
+    layers.append(reach.encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q", opacity=seen))
+    points = known.mark_point(size=55, strokeWidth=1.5, aria=False)
+    points = points.encode(tooltip=TELL, opacity=seen, **kinds(marks, there))
+    layers.append(points.add_params(chosen) if len(there) > 1 else points)
     said = [one for one in data if one["text"]]
     if said:
         above = alt.Chart(rows([one for one in said if one["mean"] is not None])).mark_text(dy=-9, fontSize=10)

@@ -46,7 +46,8 @@ LINES = f"split(datum.label, '{_BREAK}')"
 """The label of an axis or a legend whose names are `broken`: an expression that holds no name."""
 _TICK = "isNumber(datum.value) && abs(datum.value) >= 1e9 ? format(datum.value, '.3~g') : datum.label"
 """The label of a tick: long numbers in scientific form."""
-TELL = alt.value(alt.ExprRef("datum.told"))
+TELL_LINES = "datum.told"
+TELL = alt.value(alt.ExprRef(TELL_LINES))
 """The tooltip of a mark: the lines in its `told`. As a value, they may hold names from strangers."""
 DIM = 0.07
 """The opacity of what is not picked."""

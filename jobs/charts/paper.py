@@ -9,12 +9,14 @@ from typing import Any
 
 import altair as alt
 
-from jobs.charts.look import shown
+from jobs.charts.look import TELL_LINES, shown
 
 _WIDTH = 560
 """Pixels of the plot in a notebook."""
 _NAME = 320
 """The most pixels of a name there."""
+_TOLD = "join(split(datum.told, '\\n'), ' · ')"
+"""The lines where the pointer is, in one: a notebook has no style sheet that would break them."""
 _PRINT = {
     "ink": "#000000",
     "soft": "#555555",
@@ -53,8 +55,17 @@ def chart(declared: Mapping[str, Any]) -> alt.TopLevelMixin:
     Args:
         declared: As Vega-Lite, as the page draws it.
     """
-    found = on_paper(declared, _WIDTH)
+    found = _in_one_line(on_paper(declared, _WIDTH))
     # Altair's schema lacks it, and there is room enough, also for the parameters of a configuration.
     found["config"]["legend"].pop("layout", None)
     found["config"]["axis"]["labelLimit"] = _NAME
     return alt.Chart.from_dict(found)
+
+
+def _in_one_line(declared: Any) -> Any:
+    """The chart with tooltips of one line."""
+    if isinstance(declared, Mapping):
+        return {key: _in_one_line(one) for key, one in declared.items()}
+    if isinstance(declared, list):
+        return [_in_one_line(one) for one in declared]
+    return _TOLD if declared == TELL_LINES else declared

@@ -145,7 +145,7 @@ class _Part:
         """What was read of a tracker's study, with its objectives."""
         goals = next((run.goals for run in self.stored if run.goals), {})
         told = [f"{name}: the {'larger' if mode == 'max' else 'smaller'}, the better" for name, mode in goals.items()]
-        first = " (the first of them ranks)" if len(goals) > 1 else ""
+        first = " (the first of them ranks, all make the Pareto front)" if len(goals) > 1 else ""
         return "; ".join([f"Study {self.study}, {counted(len(self.stored), 'run')}", *told]) + f"{first}."
 
 

@@ -71,11 +71,17 @@ def by_study(runs: Sequence[StoredRun]) -> dict[str, list[StoredRun]]:
 
 
 def selection(runs: Sequence[StoredRun], columns: Sequence[ReadColumn]) -> dict[str, Any]:
-    """What a study of these runs ranks by, in the form of `_study.json`; empty if its store names no objective."""
+    """What a study of these runs ranks by, in the form of `_study.json`; empty if its store names no objective.
+
+    Of several objectives the first ranks, and all make the Pareto front.
+    """
     goals = next((run.goals for run in runs if run.goals), {})
     meant = {column.header.removeprefix(_METRICS): column.target.key for column in columns}
     named = {meant[name].removeprefix(METRIC): mode for name, mode in goals.items() if name in meant}
-    return {"metric": next(iter(named)), "mode": named[next(iter(named))]} if named else {}
+    if not named:
+        return {}
+    first = next(iter(named))
+    return {"metric": first, "mode": named[first]} | ({"metrics": [*named], "modes": named} if len(named) > 1 else {})
 
 
 def is_metric(name: str, value: Any) -> bool:

@@ -21,9 +21,10 @@ SELECT = {
     "metric": str,
     "mode": str | None,
     "metrics": ([str], None),
+    "modes": ({str: str}, None),
     "constraints": ({str: {"at_least": _BOUND, "at_most": _BOUND}}, None),
 }
-"""The used keys of a study's selection."""
+"""The used keys of a study's selection; `modes` says of imported objectives which values are better, `max` or `min`."""
 STUDY = {
     "source": (dict, None),
     "trial": (dict, None),

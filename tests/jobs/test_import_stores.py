@@ -199,8 +199,8 @@ def test_studies_of_optuna_stay_apart_and_keep_their_directions(command, tmp_pat
     assert (code, err) == (0, "")
     assert "Study up, 4 runs; value: the larger, the better." in out
     assert "Study down-x, 4 runs; value: the smaller, the better." in out
-    several = "value: the smaller, the better; value_1: the larger, the better (the first of them ranks)"
-    assert f"Study both, 2 runs; {several}." in out
+    several = "value: the smaller, the better; value_1: the larger, the better"
+    assert f"Study both, 2 runs; {several} (the first of them ranks, all make the Pareto front)." in out
     for name, first, count in (("up", max, 3), ("down-x", min, 3), ("both", min, 2)):
         code, out, err = command("aggregate", tmp_path / "r", "--study", name, "--format", "json")
         assert code == 0, err
@@ -208,6 +208,11 @@ def test_studies_of_optuna_stay_apart_and_keep_their_directions(command, tmp_pat
         assert len(values) == count
         assert values[0] == first(values)
         assert max(values) <= 1  # What a pruned trial reported is no value.
+    # All values of the second are equal, so the front of both is the best of the first.
+    told = command("aggregate", tmp_path / "r", "--study", "both")[1]
+    assert "front, of value (min), value_1 (max): yes if" in " ".join(told.split())
+    assert [line.split().count("yes") for line in told.splitlines()[2:4]] == [1, 0]
+    assert "front, of" not in command("aggregate", tmp_path / "r", "--study", "up")[1]
     assert "Imported rows have none" in command("next", tmp_path / "r", "--study", "up")[2]
     # One of several is chosen by its name, here or there.
     for place, name in enumerate(("down / x", "down-x")):

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+import conclus
+from jobs.charts.page import scripts
 from jobs.report import html
 from jobs.report.contents import gather
 from tests.jobs.report.test_browser import large
@@ -91,6 +93,30 @@ def test_a_legend_dims_the_rest_and_a_wheel_zooms(store, pilot):
     pilot.wheel(left + width / 2, top + height / 3, -400, ctrl=True)
     pilot.settle()
     assert pilot.ask(ticks) != before
+    assert pilot.said == []
+
+
+def test_a_chart_of_a_notebook_tells_in_one_line_and_its_legend_fades(store, pilot):
+    store.fill()
+    chart = conclus.open(store.path).leaderboard().chart().to_dict()
+    pilot.open(
+        f"<meta charset=utf-8><div id=one></div><script>{scripts()[0]}</script><script>"
+        f"vegaEmbed('#one', {json.dumps(chart)}, {{renderer: 'svg'}}).then(() => "
+        "{ document.documentElement.dataset.drawn = 'yes'; });</script>"
+    )
+    points = ".mark-symbol.role-mark path"
+    left, top, width, height = pilot.place(points)
+    pilot.move(left + width / 2, top + height / 2)
+    pilot.settle()
+    told = pilot.ask("document.querySelector('#vg-tooltip-element').innerText")
+    assert re.fullmatch(r"#\d · NMI 0\.\d+ ±0\.\d+, 3 seeds · τ_I 0\.\d · learning rate 0\.000\d", told)
+    strong = f"[...document.querySelectorAll('{points}')].map((one) => Number(one.getAttribute('opacity') ?? 1))"
+    assert {*pilot.ask(strong)} == {1}
+    left, top, width, height = pilot.place(".role-legend-symbol path")
+    pilot.click(left + width / 2, top + height / 2)
+    pilot.settle()
+    shown = pilot.ask(strong)
+    assert (shown.count(1), len({*shown})) == (1, 2)  # The best alone.
     assert pilot.said == []
 
 
