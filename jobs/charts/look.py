@@ -160,10 +160,11 @@ def _cut(name: str, letters: int) -> str:
 
 
 def _cut_at(name: str, start: int, letters: int) -> str:
-    """The part of a name from a place on, with two letters before it."""
+    """The part of a name from a place on, with two letters before it, and its end: lanes of hosts differ there."""
     begin = min(start - 2, len(name) - letters + 1)
     rest = f"…{name[begin:]}" if begin > 0 else name
-    return rest if len(rest) <= letters else f"{rest[: letters - 1]}…"
+    tail = letters // 4
+    return rest if len(rest) <= letters else f"{rest[: letters - 1 - tail]}…{name[-tail:]}"
 
 
 def _wrapped(name: str, letters: int) -> list[str]:

@@ -27,7 +27,9 @@ def test_cut_names_are_short_and_stay_different(names):
 
 
 def test_the_part_that_differs_is_kept():
-    assert cut(LONG, 22) == ["…f_one_and_a_long_end…", "…f_two_and_a_long_end…"]
+    assert cut(LONG, 22) == ["…f_one_and_a_lon…_well", "…f_two_and_a_lon…_well"]
+    lanes = [f"{host} {lane}" for host in LONG for lane in range(1, 5)]
+    assert len({text.rstrip("\u00a0") for text in cut(lanes, 22)}) == len(lanes)
     hosts = [f"node-{n}.a-long-domain.example.org" for n in (1, 2)]
     assert cut(hosts, 22) == ["node-1.a-lo…xample.org", "node-2.a-lo…xample.org"]
     assert in_full(LONG, cut(LONG, 22)) == f" In full: {LONG[0]}; {LONG[1]}."
