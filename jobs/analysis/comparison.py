@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -65,13 +65,14 @@ class ComparedRow:
         params: What tells it from the other rows, by dotted key.
         cells: Its score on each data set; None where it has none.
         average_rank: The mean of its ranks on `Comparison.ranked_on`, 1 for the best; None if it is of fewer than two.
-        failed: The data sets on which it has no score because its training failed: its rank there is the last.
+        without: The data sets on which it has no score, and why: `failed` where its training failed, so that its rank
+            there is the last, or `infeasible` where all its configurations break a constraint, so that it has none.
     """
 
     params: Mapping[str, Any]
     cells: tuple[CellScore | None, ...]
     average_rank: float | None
-    failed: frozenset[str] = frozenset()
+    without: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,10 +173,12 @@ def comparisons(table: pa.Table, boards: Boards, others: Mapping[str, str]) -> l
     if SECONDS in others and f"{METRIC}{SECONDS}" not in rows.column_names:
         rows = rows.append_column(f"{METRIC}{SECONDS}", rows[SECONDS])  # It is no score, so it ranks nowhere else.
     found = [first]
+    broken = {(entry.study, entry.config_key) for _, board in boards for entry in board.infeasible}
+    keys = zip(table["study"].to_pylist(), table["config_key"].to_pylist(), strict=True)
+    kept = take(table, [place for place, key in enumerate(keys) if key not in broken])
     for metric, mode in others.items():
-        own = comparison(table, leaderboards(rows, metric, mode), varied(boards))
-        counted = {cell.entry.config_key: cell.among for row in first.rows for cell in row.cells if cell is not None}
-        found.append(replace(_with_counts(own, counted), picked_by=first.picked_by))
+        own = comparison(kept, leaderboards(rows, metric, mode), varied(boards))
+        found.append(replace(_as_picked(own, first), picked_by=first.picked_by))
     return found
 
 
@@ -184,7 +187,7 @@ def comparison(table: pa.Table, boards: Boards, keys: Sequence[str] | None = Non
 
     A method is represented on each data set by its configuration with the best mean there. It is tied with the best if
     the leaderboard cannot tell one of its configurations from the best. Where the training of all of them failed, it is
-    the last.
+    the last; where all that did not fail break a constraint, it has no rank.
 
     Args:
         table: The rows of the leaderboards.
@@ -195,12 +198,11 @@ def comparison(table: pa.Table, boards: Boards, keys: Sequence[str] | None = Non
     found: dict[tuple[Any, ...], dict[str, list[Entry]]] = {}
     for name, board in boards:
         for entry in board.entries:
-            params = {**board.constant, **entry.params}
-            row = tuple(params.get(key) for key in keys)
-            found.setdefault(row, {}).setdefault(name, []).append(entry)
+            found.setdefault(_row(board, entry, keys), {}).setdefault(name, []).append(entry)
     names = tuple(name for name, _ in boards)
+    broken = {(_row(board, entry, keys), name) for name, board in boards for entry in board.infeasible}
     for row, name in _lost(table, keys):
-        if name in names:
+        if name in names and (row, name) not in broken:
             found.setdefault(row, {}).setdefault(name, [])
     cells = {row: tuple(_cell(of.get(name, ())) for name in names) for row, of in found.items()}
     shared = [place for place, name in enumerate(names) if all(name in of for of in found.values())]
@@ -211,7 +213,8 @@ def comparison(table: pa.Table, boards: Boards, keys: Sequence[str] | None = Non
             dict(zip(keys, row, strict=True)),
             one,
             average,
-            frozenset(name for name, of in found[row].items() if not of),
+            {name: "failed" for name, of in found[row].items() if not of}
+            | {name: "infeasible" for name in names if (row, name) in broken and name not in found[row]},
         )
         for (row, one), average in zip(cells.items(), means, strict=True)
     ]
@@ -224,6 +227,11 @@ def comparison(table: pa.Table, boards: Boards, keys: Sequence[str] | None = Non
         ranked_on=tuple(names[place] for place in shared),
         test=friedman(ranks) if len(shared) >= FEWEST_SETS and len(cells) > 1 else None,
     )
+
+
+def _row(board: Leaderboard, entry: Entry, keys: Sequence[str]) -> tuple[Any, ...]:
+    params = {**board.constant, **entry.params}
+    return tuple(params.get(key) for key in keys)
 
 
 def varied(boards: Boards) -> tuple[str, ...]:
@@ -312,12 +320,15 @@ def _place(row: ComparedRow) -> tuple[float, float, str]:
     return own if row.average_rank is None else row.average_rank, own, str(dict(row.params))
 
 
-def _with_counts(found: Comparison, counts: Mapping[str, int]) -> Comparison:
-    """The comparison with the number of configurations from which each cell was picked."""
+def _as_picked(found: Comparison, first: Comparison) -> Comparison:
+    """The comparison with what the first one tells: from how many each cell was picked, and why others are empty."""
+    counts = {cell.entry.config_key: cell.among for row in first.rows for cell in row.cells if cell is not None}
+    without = {tuple(row.params.items()): row.without for row in first.rows}
     rows = [
         replace(
             row,
             cells=tuple(cell and replace(cell, among=counts.get(cell.entry.config_key, 1)) for cell in row.cells),
+            without={**without.get(tuple(row.params.items()), {}), **row.without},
         )
         for row in found.rows
     ]

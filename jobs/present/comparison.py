@@ -213,8 +213,11 @@ def picked_notes(found: Sequence[Comparison], labels: ShownNames | None = None) 
     said: list[str] = []
     if any(_has_empty(one, len(first.rows)) for one in found):
         said.append(f"An empty cell: this {what} has no value there.")
-    if any(row.failed for row in first.rows):
+    reasons = {reason for row in first.rows for reason in row.without.values()}
+    if "failed" in reasons:
         said.append(f"failed: the training failed with every seed; that is the last rank of its {column}.")
+    if "infeasible" in reasons:
+        said.append("infeasible: it breaks a constraint there, so it has no rank there.")
     if first.is_picked:
         same = "this same seed" if max(cell.entry.score.n for cell in cells) < 2 else "these same seeds"
         more = " Its other scores are those of the same configuration." if len(found) > 1 else ""
@@ -274,9 +277,9 @@ def _seeds_told(counts: Sequence[int], *, ranked: bool) -> str:
 
 
 def _has_empty(found: Comparison, count: int) -> bool:
-    """Whether one of so many rows has neither a score somewhere nor failed there."""
+    """Whether one of so many rows has no score somewhere, for no reason that its cell tells."""
     cells = ((row, name, cell) for row in found.rows for name, cell in zip(found.data, row.cells, strict=True))
-    return len(found.rows) < count or any(cell is None and name not in row.failed for row, name, cell in cells)
+    return len(found.rows) < count or any(cell is None and name not in row.without for row, name, cell in cells)
 
 
 def _sheet(
@@ -291,7 +294,7 @@ def _sheet(
     ranks = [one.average_rank for one in found.rows if one.average_rank is not None]
     columns = [Column(_what(found), right=False), *(Column(head, right=False) for head in heads)]
     rows: list[list[Any]] = [
-        [label, *(_text(cell, fmt, failed=name in one.failed) for cell, name in zip(row, data, strict=True))]
+        [label, *(_text(cell, fmt, one.without.get(name, "")) for cell, name in zip(row, data, strict=True))]
         for label, row, one in zip(row_labels(found, labels), cells, found.rows, strict=True)
     ]
     if ranks:
@@ -306,10 +309,10 @@ def _sheet(
     return Sheet(columns, rows, tuple(bold))
 
 
-def _text(cell: CellScore | None, fmt: str, *, failed: bool) -> str:
-    """A score with its interval; beside it the sign of a verdict that bold letters do not show."""
+def _text(cell: CellScore | None, fmt: str, reason: str) -> str:
+    """A score with its interval, or why there is none; beside it the sign of a verdict that bold does not show."""
     if cell is None:
-        return "failed" if failed else ""
+        return reason
     sign = _SIGNS[cell.verdict] if fmt == "table" or cell.verdict == "unknown" else ""
     return f"{interval_text(cell.entry.score)}{sign}"
 

@@ -62,14 +62,18 @@ def board_table(board: Leaderboard, width: int | None, labels: ShownNames | None
     room = None if width is None else tables.room_for(by_key.columns, by_key.rows, width)
     if width is None or room is not None:
         return _only(beside, room).render("table", width)
-    below = [f"#{entry.rank} {params_text(board, entry)}" for entry in board.entries[:_BELOW]]
-    below += [_infeasible_text(board, entry) for entry in board.infeasible[:_BELOW]]
-    lines = [line for one in below for line in _wrapped(one.split(), width)]
-    more = sum(max(0, len(some) - _BELOW) for some in (board.entries, board.infeasible))
-    lines += [f"The parameters of {more} more: --format csv."] if more > 0 else []
-    # What has no rank is told by its parameters alone, so its values stand beside them.
-    sheet = _human_sheet(replace(board, infeasible=()), labels, beside=False)
-    return sheet.render("table", width) + "".join(f"{line}\n" for line in ["", *lines])
+    if board.infeasible:  # Why one has no rank is long: told below, it leaves room for the parameters of the others.
+        table = board_table(replace(board, infeasible=()), width, labels)
+        return table + _below([_infeasible_text(board, entry) for entry in board.infeasible], width)
+    table = _human_sheet(board, labels, beside=False).render("table", width)
+    return table + _below([f"#{entry.rank} {params_text(board, entry)}" for entry in board.entries], width)
+
+
+def _below(told: Sequence[str], width: int) -> str:
+    """Configurations below a table, as far as they are not too many."""
+    lines = [line for one in told[:_BELOW] for line in _wrapped(one.split(), width)]
+    lines += [f"The parameters of {len(told) - _BELOW} more: --format csv."] if len(told) > _BELOW else []
+    return "".join(f"{line}\n" for line in ["", *lines])
 
 
 def _infeasible_text(board: Leaderboard, entry: Entry) -> str:
@@ -198,10 +202,6 @@ def _varying(board: Leaderboard) -> list[str]:
     return list(board.entries[0].params) if board.entries else []
 
 
-def _studies(board: Leaderboard) -> bool:
-    return len({entry.study for entry in board.entries}) > 1
-
-
 def shown(board: Leaderboard) -> list[Entry]:
     """The configurations in the order of a sheet's rows: those that are ranked, then those without a rank."""
     return [*board.entries, *board.infeasible, *board.apart]
@@ -241,7 +241,8 @@ def origins_columns(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
     """The protocol and the study of each configuration, where there are several; a dash for one that is not known."""
     entries = shown(board)
     protocols = [(Column("protocol"), [entry.protocol or "-" for entry in entries])] if board.apart else []
-    return protocols + ([(Column("study", right=False), [one.study for one in entries])] if _studies(board) else [])
+    studies = [one.study for one in entries]
+    return protocols + ([(Column("study", right=False), studies)] if len({*studies[: len(board.entries)]}) > 1 else [])
 
 
 def params_columns(
@@ -390,9 +391,7 @@ def _cell(value: Any) -> Any:
     """The value to show; None is a value of a parameter and becomes "-", because an empty cell would look missing."""
     if value is None:
         return "-"
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _wrapped(words: Sequence[str], width: int | None) -> list[str]:

@@ -220,8 +220,8 @@ def _column_of(found: Comparison, data: str, keys: Sequence[tuple[Any, ...]]) ->
     scored = {key: cell for key in keys if key in rows and (cell := rows[key].cells[column]) is not None}
     places = {key: place for place, key in enumerate(sorted(scored, key=lambda key: scored[key].entry.rank), 1)}
     cells = {key: PaperCell(interval_text(one.entry.score), places[key], one.verdict) for key, one in scored.items()}
-    lost = {key for key, row in rows.items() if data in row.failed}
-    return [cells.get(key) or PaperCell("failed" if key in lost else "") for key in keys]
+    reasons = {key: row.without.get(data, "") for key, row in rows.items()}
+    return [cells.get(key) or PaperCell(reasons.get(key, "")) for key in keys]
 
 
 def _ranked(named: tuple[str, Leaderboard], by_metric: Mapping[str, Leaderboard | None], look: Look) -> PaperTable:

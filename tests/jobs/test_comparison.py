@@ -17,11 +17,13 @@ from jobs.analysis.comparison import comparison, comparisons, friedman, leaderbo
 from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.effect import effect
 from jobs.analysis.leaderboard import leaderboard
+from jobs.analysis.pareto import Aims
 from jobs.analysis.trials import gather
 from jobs.commands.aggregate import command as aggregate
 from jobs.commands.plot import command as plot
 from jobs.commands.report import command as report
 from jobs.commands.status import command as status
+from jobs.present.comparison import text as told
 from jobs.results import writer
 from jobs.results.schema import Attempt, to_table
 from tests.rates import highest
@@ -207,6 +209,29 @@ def test_a_method_whose_training_failed_is_the_last_there():
     for row in rows:  # A trial that a machine lost is missing.
         row.reason = row.reason.replace("DIVERGED: the loss is nan", "INTERRUPTED")
     assert compared(rows).ranked_on == ("digits", "iris")
+
+
+def test_a_method_that_breaks_a_constraint_on_a_data_set_has_no_rank_there():
+    rows = study()
+    for row in rows:
+        is_bad = (row.params["data.name"], row.params["method.name"]) == ("wine", "tcl")
+        row.health = {"imbalance_pred": 30.0 if is_bad else 2.0}
+    lost = next(row for row in rows if row.health["imbalance_pred"] > 20)
+    lost.status, lost.reason, lost.metrics = "failed", "DIVERGED: the loss is nan", {}
+    table = to_table(rows)
+    limits = Aims.of({"metric": "nmi", "mode": "max", "constraints": {"imbalance_pred": {"at_most": 20}}})
+    found = comparisons(table, leaderboards(table, "nmi", "max", limits), {"acc": "max"})
+    for one in found:
+        assert {row.params["method.name"]: dict(row.without) for row in one.rows} == {
+            "cc": {},
+            "tcl": {"wine": "infeasible"},
+            "kmeans": {},
+        }
+    assert found[0].ranked_on == ("digits", "iris")
+    text = " ".join(told(leaderboards(table, "nmi", "max", limits), found, "table", 80).split())
+    assert re.search(r"tcl 0\.\d+ ±\S+ \* 0\.\d+ ±\S+ \* infeasible 1\.00", text)
+    assert "infeasible: it breaks a constraint there, so it has no rank there." in text
+    assert "An empty cell" not in text
 
 
 def test_equal_means_share_their_rank():

@@ -140,6 +140,17 @@ def test_each_configuration_that_breaks_a_constraint_is_named_where_the_table_is
     assert flat.count("imbalance_pred 35 (at most 20)") == 3
 
 
+def test_the_parameters_of_those_with_a_rank_stand_beside_their_scores_though_a_reason_is_long():
+    cells = {f"rather-long-{key}": [(0.5, 1.0, 30.0), (0.6, 1.0, 40.0)] for key in "xyzabcdefghi"}
+    cells |= {f"short-{key}": [(0.4, 5.0, 9.0), (0.45, 5.0, 9.0)] for key in "bc"}
+    lines = board_table(leaderboard(table(cells), "nmi", "max", Aims.of(SELECT)), 60).splitlines()
+    assert [line.split()[:2] for line in lines[2:4]] == [["1", "short-b"], ["2", "short-c"]]
+    assert [line.split(":")[0] for line in lines if "INFEASIBLE" in line] == [
+        f"INFEASIBLE lr=rather-long-{key}" for key in "abcdefghix"
+    ]
+    assert lines[-1] == "The parameters of 2 more: --format csv."
+
+
 def test_no_front_by_a_loss_that_is_scaled_differently_says_why():
     rows = to_table(
         [

@@ -204,7 +204,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
         ),
         (
             "An interval from 0% beside `matters`",
-            lambda: importances(Study(scores(3, 3, 3, seed=1))),
+            lambda: importances(Study(scores(6, 4))),
             lambda: importances(Study(planted(3, 3, 3))),
         ),
         (
