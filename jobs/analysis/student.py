@@ -38,13 +38,17 @@ def skewness(samples: Sequence[Sequence[float]]) -> float:
 
     It is 0 if no sample has three values, or if none differ.
     """
-    squares = cubes = freedom = thirds = 0.0
-    for values in samples:
-        n, centre = len(values), math.fsum(values) / len(values)
-        squares += math.fsum([(value - centre) ** 2 for value in values])
-        cubes += math.fsum([(value - centre) ** 3 for value in values])
-        freedom, thirds = freedom + n - 1, thirds + (n - 1) * (n - 2) / n
-    return cubes / thirds / (squares / freedom) ** 1.5 if thirds and squares else 0.0
+    centred = [(values, math.fsum(values) / len(values)) for values in samples]
+    apart = [[value - centre for value in values] for values, centre in centred]
+    largest = max((abs(one) for values in apart for one in values), default=0.0)
+    freedom = sum(len(values) - 1 for values in apart)
+    thirds = sum((len(values) - 1) * (len(values) - 2) / len(values) for values in apart)
+    if not (largest and thirds):
+        return 0.0
+    # As shares of the largest: the cubes of small numbers are none.
+    shares = [value / largest for values in apart for value in values]
+    squares, cubes = (math.fsum([share**power for share in shares]) for power in (2, 3))
+    return cubes / thirds / (squares / freedom) ** 1.5
 
 
 def stretch(quantile: float, skewness: float, n: int) -> float:

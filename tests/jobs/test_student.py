@@ -35,6 +35,8 @@ def test_the_skewness_is_that_of_the_unbiased_moments():
     thirds = (1.5 * kstat(one, 3) + 2 / 3 * kstat(other, 3)) / (1.5 + 2 / 3)
     seconds = (3 * kstat(one, 2) + 2 * kstat(other, 2)) / 5
     assert skewness([one, other]) == pytest.approx(thirds / seconds**1.5)
+    for scale in (1e-130, 1e150):
+        assert skewness([[scale * value for value in one]]) == pytest.approx(skewness([one]))
     assert skewness([[0.1, 0.4], [0.2, 0.9]]) == skewness([[0.5, 0.5, 0.5]]) == skewness([]) == 0.0
 
 
