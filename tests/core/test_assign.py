@@ -127,34 +127,6 @@ def squared_distances(rows: np.ndarray, centroids: np.ndarray) -> np.ndarray:
     return np.square(rows[:, None] - centroids).sum(axis=2)
 
 
-def spread_by_hand(rows, k, random):
-    """Greedy k-means++, with the distance of every row to every candidate."""
-    rows = rows.astype(float)
-    chosen = [random.choice(len(rows))]
-    near = ((rows - rows[chosen[0]]) ** 2).sum(axis=1)
-    while len(chosen) < k:
-        sums = near.cumsum()
-        drawn = np.searchsorted(sums, random.uniform(size=2 + int(np.log(k))) * sums[-1])
-        found = [np.minimum(near, ((rows - rows[one]) ** 2).sum(axis=1)) for one in drawn]
-        best = int(np.argmin([one.sum() for one in found]))
-        chosen.append(drawn[best])
-        near = found[best]
-    return chosen
-
-
-def test_the_starts_of_many_clusters_are_those_of_k_means_plus_plus(monkeypatch):
-    rows, compared = blobs(12, 600), []
-    squares = kmeans._squares
-    monkeypatch.setattr(kmeans, "_squares", lambda *given: compared.append(squares(*given)) or compared[-1])
-    found = kmeans.spread_rows(rows, 40, np.random.RandomState(1))
-    assert np.array_equal(found, rows[spread_by_hand(rows, 40, np.random.RandomState(1))])
-    # Most rows are passed over.
-    assert np.mean([one.shape[1] / 600 for one in compared[2::2]]) < 0.5
-    assert len(kmeans.spread_rows(np.ones((5, 2), np.float32), 3, np.random.RandomState(0))) == 3
-    monkeypatch.setattr(kmeans, "_MANY", 10)
-    assert len(np.unique(kmeans.kmeans(rows, 12, seed=0, starts=3).labels)) == 12
-
-
 @pytest.mark.parametrize("find", [kmeans.kmeans, kmeans.balanced_kmeans])
 def test_a_row_belongs_to_the_cluster_of_least_squared_distance_less_its_offset(find):
     rows = unequal()
