@@ -275,6 +275,13 @@ def test_rounded_differences_that_agree_are_not_certain():
     assert exact.p < 1e-6
 
 
+def test_neither_are_they_in_the_table_of_a_parameter():
+    values = grid(lambda rate, *_: 0.84 + 0.01 * (rate == 0.2), rates=(0.1, 0.2), widths=(1, 2, 3), seeds=(0,))
+    (one,) = found(values).differences
+    assert one.estimate.half_width == pytest.approx(stats.t.ppf(0.975, 2) * (2 * 0.01**2 / 12 / 3) ** 0.5)
+    assert one.verdict == "no difference shown"
+
+
 def test_a_trial_that_is_missing_takes_its_pairs_along_and_no_others():
     values = grid(lambda r, w, _: r + w)
     del values[(("rate", 0.2), ("width", 1)), 0]

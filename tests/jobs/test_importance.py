@@ -322,6 +322,24 @@ def test_differences_of_differences_are_those_of_matched_trials():
     assert one.estimate.half_width == pytest.approx(2.7764451 * expected.std(ddof=1) / np.sqrt(5))
 
 
+def test_several_differences_of_differences_are_corrected_together():
+    values = np.random.default_rng(1).normal(0, 1, (3, 2, 5))
+    rows = [{"a": a, "b": b, "c": c} for a in (1.0, 2.0, 3.0) for b in (1.0, 2.0) for c in range(5)]
+    found = interaction(trials(rows, values.ravel()), "a", "b").contrasts
+    steps = np.diff(values[:, 1] - values[:, 0], axis=0)
+    halves = stats.t.ppf(1 - 0.025 / 2, 4) * steps.std(axis=1, ddof=1) / np.sqrt(5)
+    assert [one.estimate.half_width for one in found] == pytest.approx(halves.tolist())
+
+
+def test_rounded_differences_of_differences_that_agree_are_not_certain():
+    values = np.full((2, 2, 3), 0.84)
+    values[1, 1] = 0.85
+    rows = [{"a": a, "b": b, "c": c} for a in (1.0, 2.0) for b in (1.0, 2.0) for c in range(3)]
+    (one,) = interaction(trials(rows, values.ravel()), "a", "b").contrasts
+    assert one.estimate.half_width == pytest.approx(stats.t.ppf(0.975, 2) * (4 * 0.01**2 / 12 / 3) ** 0.5)
+    assert one.verdict == "no dependence shown"
+
+
 def test_without_interaction_none_is_found_and_a_planted_one_is(repeats):
     rng, studies = np.random.default_rng(4), repeats(200)
     rows = [{"a": a, "b": b, "c": c} for a in range(3) for b in range(2) for c in range(4)] * 3
@@ -443,8 +461,19 @@ def test_rounded_values_that_do_not_differ_between_seeds_tell_little_of_the_nois
     assert [one.verdict for one in found.parameters] == ["not shown to matter"]
     assert {one.verdict for one in effect(made, "method.name", "max").differences} == {"no difference shown"}
     assert any("rounding to 0.01" in note for note in found.notes)
+    least, between = 0.01**2 / 12, np.var([0.80, 0.81, 0.80], ddof=1)
+    assert found.luck == pytest.approx(least / (least + between - least / 3))
     exact = trials(rows, [v + 1e-5 * seed for v, seed in zip(values, [1, 2, 3] * 3, strict=True)], seeds=[0, 1, 2] * 3)
     assert not any("rounding" in note for note in importance(exact).notes)
+
+
+def test_rounded_values_of_one_seed_that_fit_without_a_rest_are_not_certain():
+    values = np.full((3, 3, 1), 0.84)
+    values[2] = 0.85
+    found = {one.keys: one for one in importance(grid(values)).parameters}
+    squares = ((values[..., 0] - values.mean()) ** 2).sum()
+    assert found["a",].p == pytest.approx(stats.f.sf(squares / 2 / (0.01**2 / 12), 2, 4))
+    assert found["a",].low < found["a",].share < 1
 
 
 def test_an_effect_in_one_of_two_seeds_is_not_shown_to_matter():

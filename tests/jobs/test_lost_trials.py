@@ -55,6 +55,17 @@ def test_lost_seeds_count_as_the_worst_value_and_are_in_no_mean(failure):
     assert "stopped early" not in told
 
 
+def test_lost_seeds_count_in_the_comparison_with_the_best():
+    """By its one value it could not be compared; with nine lost seeds it is worse."""
+    cells = {
+        "a": [0.905, *[None] * 9],
+        "b": [0.9 + 0.001 * seed for seed in range(10)],
+        "c": [0.8 + 0.001 * seed for seed in range(10)],
+    }
+    board = leaderboard(to_table(rows(cells)), "nmi", "max")
+    assert [(entry.config_key, entry.tied) for entry in board.entries[1:]] == [("a", False), ("c", False)]
+
+
 @pytest.mark.parametrize("reason", ["DIED: the worker died", "RESULTS_UNWRITABLE: disk is full", "ERROR: x", ""])
 def test_what_a_machine_lost_is_missing_and_told(reason):
     board = leaderboard(to_table(rows(CELLS, ("failed", reason))), "nmi", "max")

@@ -66,6 +66,18 @@ def test_what_breaks_a_constraint_has_no_rank_and_is_not_on_the_front():
     assert any("1 of 3 configurations broke one, whether 1 kept all is not known" in note for note in board.notes)
 
 
+def test_lost_seeds_count_as_the_worst_on_the_front():
+    """By its other seeds alone, `a` would be better than `b` in both."""
+    cells = {"a": [(0.92, 1.0, 1.0), (0.93, 1.0, 1.0), (0.94, 1.0, 1.0)], "b": [(0.9, 1.5, 1.0), (0.91, 1.5, 1.0)]}
+    cells["b"].append((0.92, 1.5, 1.0))
+    cells["c"] = [(0.5, 9.0, 1.0), (0.51, 9.0, 1.0), (0.52, 9.0, 1.0)]
+    rows = attempts(cells)
+    lost = [row for row in rows if row.config_key == "a"][2]
+    lost.status, lost.reason, lost.metrics = "failed", "DIVERGED: the loss is not finite", {}
+    board = leaderboard(to_table(rows), "nmi", "max", Aims.of(SELECT))
+    assert {one.config_key: one.standing.front for one in board.entries}["b"] == "yes"
+
+
 def test_none_is_the_best_where_none_keeps_the_constraints():
     with pytest.raises(InfeasibleError, match="none is the best"):
         leaderboard(table({"a": [(0.9, 1.0, 30.0)]}), "nmi", "max", Aims.of(SELECT))

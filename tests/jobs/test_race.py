@@ -119,6 +119,13 @@ def test_what_lies_within_the_margin_is_as_good_and_ends_the_race():
     assert [one.verdict for one in state.rounds[0][1]] == ["best", "as good", "as good"]
 
 
+def test_means_within_the_margin_are_not_as_good_while_their_difference_may_be_larger():
+    known = {"a": {0: 0.80, 1: 0.90, 2: 0.85}, "b": {0: 0.90, 1: 0.80, 2: 0.849}}
+    state = race(known, SEEDS, rule(3, margin=0.01))
+    assert [one.verdict for one in state.rounds[0][1]] == ["best", "open"]
+    assert state.rounds[0][1][1].gap < 0.01
+
+
 def test_what_cannot_be_told_ends_undecided_with_all_its_seeds():
     future, known = study(np.random.default_rng(2), [0.8] * 3, 3)
     state, trials = run(future, known, rule(3))

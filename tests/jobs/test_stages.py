@@ -287,6 +287,14 @@ def test_variances_are_drawn_together_as_far_as_they_agree():
     assert drawn == pytest.approx((4 * 0.5 + 2 * variances) / 6, rel=0.15)
 
 
+def test_the_noise_of_a_bound_is_the_common_one_or_that_of_its_own_configuration_if_larger():
+    variances = [1.0, 1.5, 2.0]  # They differ by no more than chance, so the common one is their mean.
+    values = [[5 - one**0.5, 5.0, 5 + one**0.5] for one in variances]
+    factor = max(stats.t.ppf(1 - 0.05 / 3, 6), stats.t.ppf(0.95, 2))
+    expected = [5 - factor * (max(one, 1.5) / 3) ** 0.5 for one in variances]
+    assert lower_bounds(_cells(np.array(values))) == pytest.approx(expected)
+
+
 def test_values_that_were_rounded_have_the_variance_of_rounding():
     bound = lower_bounds([{0: 0.61, 1: 0.61, 2: 0.61}])[0]
     assert bound == pytest.approx(0.61 - stats.t.ppf(0.95, 2) * 0.01 / (12 * 3) ** 0.5)
