@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -134,6 +135,7 @@ def broken(names: Sequence[str], letters: int) -> list[str]:
 def cut(names: Sequence[str], letters: int) -> list[str]:
     """The names with at most so many letters: what is longer is cut in the middle, or around where it differs.
 
+    Those that would still look alike, as lists of five and six equal numbers, have a number behind them: `…512] (2)`.
     So no two look alike; a tooltip and `in_full` tell the whole of them.
     """
     found = {name: _cut(name, letters) for name in names}
@@ -145,7 +147,7 @@ def cut(names: Sequence[str], letters: int) -> list[str]:
             if len(group) > 1:
                 start = next((i for i, signs in enumerate(zip(*group, strict=False)) if len({*signs}) > 1), 0)
                 found |= {name: _cut_at(name, start, letters) for name in group}
-    return distinct([found[name] for name in names])
+    return _numbered([found[name] for name in names], letters)
 
 
 def in_full(names: Sequence[str], shown: Sequence[str]) -> str:
@@ -157,6 +159,20 @@ def in_full(names: Sequence[str], shown: Sequence[str]) -> str:
 def _cut(name: str, letters: int) -> str:
     tail = (letters - 1) // 2
     return name if len(name) <= letters else f"{name[: letters - 1 - tail]}…{name[-tail:]}"
+
+
+def _numbered(texts: Sequence[str], letters: int) -> list[str]:
+    """The texts, with a number behind each that is equal to an earlier one."""
+    found, alike = dict[str, None](), Counter[str]()
+    for text in texts:
+        told = text
+        while told in found:
+            alike[text] += 1
+            ending = f" ({alike[text] + 1})"
+            room = letters - len(ending)
+            told = f"{text if len(text) <= room else text[: room - 1].rstrip('…') + '…'}{ending}"
+        found[told] = None
+    return [*found]
 
 
 def _cut_at(name: str, start: int, letters: int) -> str:

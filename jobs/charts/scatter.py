@@ -152,13 +152,12 @@ def by_parameters(
         for run in found.get(key(entry), ())
         if run.value is not None
     ]
-    words = f"{name} by {{}}: {counted(len(points), 'trial')}."
     return {
         one: _scatter(
             points,
             _TRIAL,
             (called[one], name),
-            words.format(called[one]),
+            f"{name} by {called[one]}: {counted(len(points), 'trial')}.",
             along=(f"x{i}", axes[one]),
             brush=brush,
         )

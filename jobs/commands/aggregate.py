@@ -198,7 +198,7 @@ def _names_of(form: _Shown, loaded: Loaded) -> ShownNames | None:
     from jobs.present.names import read_labels
 
     labels = read_labels(form.labels)
-    remark(f"Warning: {one}" for one in labels.idle(loaded.table, loaded.columns))
+    remark(f"Warning: {one}" for one in labels.check(loaded.table, loaded.columns))
     return labels if form.labels or form.fmt == "latex" else None
 
 

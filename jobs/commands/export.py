@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command("export")
 @click.argument("results", default="results", type=click.Path())
 @click.option("--best", is_flag=True, help="The best configuration by the metric; this is the default.")
-@click.option("--trial", metavar="KEY", help="This trial instead; the first characters of its key do.")
+@options.trial("This trial instead; the first characters of its key do.")
 @options.on_metric
 @options.mode
 @options.where

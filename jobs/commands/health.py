@@ -24,7 +24,7 @@ _OF_ONE = ("findings", "changes", "numbers", "course")
 
 @click.command("health")
 @options.analysed
-@click.option("--trial", metavar="KEY", help="Only this trial, in full; the first characters of its key do.")
+@options.trial("Only this trial, in full; the first characters of its key do.")
 @options.where
 @options.studies
 @click.option(

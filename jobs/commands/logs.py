@@ -23,7 +23,7 @@ _PRINTED = ".out"
 @click.command("logs")
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
-@click.option("--trial", metavar="KEY", help="What this trial printed; the first characters of its key do.")
+@options.trial("What this trial printed; the first characters of its key do.")
 @click.option("--follow", is_flag=True, help="Go on until the job ends.")
 @options.address
 @options.job

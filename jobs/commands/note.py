@@ -24,7 +24,7 @@ _NEAR = 0.75
 @click.command("note")
 @click.argument("words", nargs=-1, metavar="[RESULTS] [TEXT]")
 @options.one_study
-@click.option("--trial", metavar="KEY", help="The trial; the first characters of its key do.  [default: the study]")
+@options.trial("The trial; the first characters of its key do.  [default: the study]")
 @click.option("--tag", "tags", multiple=True, metavar="WORD", help="A tag; repeatable.")
 @click.option(
     "--remove", is_flag=True, help="Delete the one note that begins with TEXT and has the tags, on the trial or study."

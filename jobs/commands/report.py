@@ -41,10 +41,8 @@ _SUFFIXES = {".html": "html", ".htm": "html", ".md": "markdown", ".tex": "latex"
 @click.option(
     "--style", type=click.Choice(["status"]), help="`status`: the status page of one trial instead, as Markdown."
 )
-@click.option(
-    "--trial",
-    metavar="KEY",
-    help="The trial of the status page; the first characters of its key do.  [default: the best one by the metric]",
+@options.trial(
+    "The trial of the status page; the first characters of its key do.  [default: the best one by the metric]"
 )
 @options.labels
 @options.percent

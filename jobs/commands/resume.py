@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 @click.command("resume")
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
-@click.option(
-    "--trial", metavar="KEY", help="Also run this one, which `conclus stop --trial` ended; its first characters do."
-)
+@options.trial("Also run this one, which `conclus stop --trial` ended; its first characters do.")
 @options.address
 @click.option("--here", is_flag=True, help="On this machine, also when the study was submitted to a cluster.")
 @options.track

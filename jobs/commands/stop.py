@@ -20,7 +20,7 @@ _PATIENCE_SECONDS = 60.0
 @click.command("stop")
 @click.argument("results", default="results", type=click.Path())
 @options.one_study
-@click.option("--trial", metavar="KEY", help="End this trial alone; the first characters of its key do.")
+@options.trial("End this trial alone; the first characters of its key do.")
 @options.address
 @options.job
 @options.insecure

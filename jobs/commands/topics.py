@@ -13,7 +13,7 @@ from jobs.present.output import deliver, format_of, remark, warn, width
 
 @click.command("topics")
 @options.analysed
-@click.option("--trial", metavar="KEY", help="This trial; the first characters of its key do.  [default: the best one]")
+@options.trial("This trial; the first characters of its key do.  [default: the best one]")
 @click.option("--top", type=click.IntRange(1), default=10, show_default=True, help="The most words of a topic.")
 @options.on_metric
 @options.mode

@@ -85,6 +85,7 @@ _SECTIONS = {
     "data": "digits: Digits",
 }
 _LONGEST = 60
+_ALIKE = "tables and charts could not tell them apart"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,20 +146,33 @@ class ShownNames:
         """The name of a data set."""
         return self.data.get(name, name)
 
-    def idle(self, table: pa.Table, columns: Iterable[str]) -> list[str]:
+    def check(self, table: pa.Table, columns: Iterable[str]) -> list[str]:
         """Sentences on names of the file that fit nothing in the results.
 
         Args:
             table: Their rows.
             columns: All their columns.
+
+        Raises:
+            UserError: A method or a data set has the name of another one: tables and charts would take both for one.
         """
         params = [one.removeprefix(PARAM) for one in columns if one.startswith(PARAM)]
+        methods, data = ({*map(str, column_cells(table, f"{PARAM}{key}.name"))} for key in ("method", "data"))
+        headings = {name for name, _ in data_sets.split(table)}
+        taken = [
+            f"{self.source}: {kind}.{name}: {label!r} is another one in these results: {_ALIKE}"
+            for kind, there in (("methods", methods), ("data", headings), ("data", data))
+            for names in [getattr(self, kind)]
+            for name, label in names.items()
+            if name != label and {name, label} <= there and label not in names
+        ]
+        if taken:
+            raise UserError(*dict.fromkeys(taken))
         known = {
             "metrics": {metric_name(one) for one in columns if not one.startswith(PARAM)},
             "parameters": {end for key in params for end in _ends(key)},
-            "methods": {*map(str, column_cells(table, f"{PARAM}method.name"))},
-            "data": {name for name, _ in data_sets.split(table)}
-            | {*map(str, column_cells(table, f"{PARAM}data.name"))},
+            "methods": methods,
+            "data": headings | data,
         }
         return [
             f"{self.source}: {kind}.{name}: nothing in these results has this name{did_you_mean(name, there) or '.'}"
@@ -198,6 +212,13 @@ def read_labels(path: Path | None) -> ShownNames:
         else:
             wrong = {name: one for name, one in names.items() if not _is_label(one)}
             mistakes += [document.told((kind, name), _label_mistake(one)) for name, one in wrong.items()]
+            firsts: dict[str, str] = {}
+            for name, one in names.items():
+                first = firsts.setdefault(" ".join(one.split()), name) if name not in wrong else name
+                if first != name:
+                    mistakes.append(
+                        document.told((kind, name), f"{one!r} is the name of {kind}.{first}, too: {_ALIKE}")
+                    )
     if mistakes:
         raise UserError(*mistakes)
     kinds = [one.name for one in fields(ShownNames) if one.name in document.value]

@@ -12,11 +12,23 @@ import click
 from jobs.present.tables import FORMATS
 
 study = click.argument("study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY")
-trial_with_clusters = click.option(
-    "--trial",
-    metavar="KEY",
-    help="This trial; the first characters of its key do. `conclus aggregate --attempts` shows keys, and for "
-    "an unknown one the error lists the trials with stored clusters.",
+
+
+def _not_empty(_context: click.Context, _parameter: click.Parameter, start: str | None) -> str | None:
+    """The first characters of a key; none at all, as of a script's empty variable, would mean any trial, or none."""
+    if start is not None and not start.strip():
+        raise click.BadParameter("write the first characters of a trial's key, or leave the option out.")
+    return start
+
+
+def trial(words: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """The option that names one trial, with its help."""
+    return click.option("--trial", metavar="KEY", callback=_not_empty, help=words)
+
+
+trial_with_clusters = trial(
+    "This trial; the first characters of its key do. `conclus aggregate --attempts` shows keys, and for "
+    "an unknown one the error lists the trials with stored clusters."
 )
 best = click.option("--best", is_flag=True, help="The best trial by the study's metric; this is the default.")
 best_label_free = click.option(

@@ -50,5 +50,5 @@ def asked(
     warn([*found.notes, *found.skipped])
     if labels.own:
         rows = load(paths, where=where, studies=studies, columns=wanted_columns(metric[0], aims))
-        warn(labels.idle(rows.table, rows.columns))
+        warn(labels.check(rows.table, rows.columns))
     return replace(found, labels=labels)

@@ -55,7 +55,8 @@ def _rankings(boards: Boards, own: ShownNames | None) -> list[Conclusion]:
         ]
     (label, *shared), others = notes(boards)
     found.append(Conclusion("Chosen by", label))
-    found += [Conclusion(f"Note on {name}", note) for name, said in others.items() for note in said]
+    called = (own or USUAL).data_set
+    found += [Conclusion(f"Note on {called(name)}", note) for name, said in others.items() for note in said]
     return [*found, *(Conclusion("Note", note) for note in shared)]
 
 

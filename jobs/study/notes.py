@@ -111,7 +111,8 @@ def _files(folder: Place) -> Iterator[tuple[Place, StudyNote | None]]:
 def remove(folders: Iterable[Place], text: str, tags: Collection[str], trial: str = "") -> StudyNote:
     """Deletes the one note on a trial, or without one on a study itself, that begins so and has these tags.
 
-    A copy of the results keeps it.
+    A note with just this text and these tags goes first: others may begin with all that it says. Of several that are
+    equal, the last one goes. A copy of the results keeps it.
 
     Args:
         folders: The folders of the studies in which it may be.
@@ -135,12 +136,13 @@ def remove(folders: Iterable[Place], text: str, tags: Collection[str], trial: st
     on = f"trial {trial}" if trial else "the study itself"
     if not found:
         raise UserError(f"There is no such note on {on}: conclus note RESULTS lists all.")
-    if len(found) > 1:
+    found = [one for one in found if one[1].text == begin and {*one[1].tags} == {*tags}] or found
+    if len({(note.study, note.trial, note.text, frozenset(note.tags)) for _, note in found}) > 1:
         raise UserError(
             f"{counted(len(found), 'note')} on {on} are meant: give --tag, or the beginning of one:",
             *(note.sentence for _, note in found[:_LISTED]),
         )
-    ((file, note),) = found
+    file, note = max(found, key=lambda one: one[1].at)
     file.unlink(missing_ok=True)
     return note
 

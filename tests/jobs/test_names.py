@@ -104,8 +104,25 @@ def test_all_mistakes_of_the_file_are_told_with_their_lines(labels, tmp_path):
 def test_a_name_that_fits_nothing_is_told():
     found = ShownNames({"nmmi": "NMI", "acc": "A"}, {"treshold": "t"}, {"ccc": "CC"}, {"digits": "D"}, source="l.yaml")
     names = {"param.method.name": ["cc"], "param.data.name": ["digits"], "study": ["s"], "data_hash": ["d"]}
-    assert found.idle(pa.table(names), ["metric.nmi", "metric.acc", "param.method.threshold"]) == [
+    assert found.check(pa.table(names), ["metric.nmi", "metric.acc", "param.method.threshold"]) == [
         "l.yaml: metrics.nmmi: nothing in these results has this name; did you mean 'nmi'?",
         "l.yaml: parameters.treshold: nothing in these results has this name; did you mean 'threshold'?",
         "l.yaml: methods.ccc: nothing in these results has this name; did you mean 'cc'?",
     ]
+
+
+def test_two_things_have_no_one_name(labels, tmp_path):
+    file = tmp_path / "labels.yaml"
+    with pytest.raises(UserError) as caught:
+        labels("metrics: {nmi: A, acc: B}\nmethods:\n  cc: X\n  simclr: Y\n  scan: 'X '\ndata:\n  a: D\n  b: D\n")
+    why = "tables and charts could not tell them apart"
+    assert caught.value.lines == (
+        f"{file}:5: methods.scan: 'X ' is the name of methods.cc, too: {why}",
+        f"{file}:8: data.b: 'D' is the name of data.a, too: {why}",
+    )
+    columns = {"param.method.name": ["cc", "tcl"], "param.data.name": ["a", "b"], "study": ["s"] * 2}
+    table = pa.table({**columns, "data_hash": ["1", "2"]})
+    with pytest.raises(UserError) as caught:
+        labels("methods: {cc: tcl, tcl: T, zz: T2}\ndata: {a: b, zz: a}\n").check(table, [])
+    assert caught.value.lines == (f"{file}: data.a: 'b' is another one in these results: {why}",)
+    assert not labels("methods: {cc: tcl, tcl: cc}\ndata: {a: a, b: c}\n").check(table, [])

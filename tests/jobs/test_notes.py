@@ -101,6 +101,32 @@ def test_a_note_is_taken_back_everywhere(results, command):
     assert (code, "There is no such note on the study itself" in err) == (2, True)
 
 
+def test_of_notes_that_begin_alike_the_exact_one_is_removed_and_of_equal_ones_one(results, command):
+    on = ("note", results, "--trial", "77")
+    for words in (["stalls"], ["stalls late"], ["--tag", "bad", "stalls"], ["again"], ["again"]):
+        command(*on, *words)
+    code, _, err = command(*on, "stal", "--remove")
+    assert (code, "3 notes on trial 77 are meant" in err) == (2, True)
+    for words, left in ((["stalls"], 4), (["--tag", "bad", "stalls"], 3), (["again"], 2), (["again"], 1)):
+        assert command(*on, *words, "--remove")[0] == 0
+        assert command("note", results)[1].count("\n") == left
+    assert "stalls late" in command("note", results)[1]
+
+
+COMMANDS = ("assign", "clusters", "export", "health", "logs", "note", "report", "resume", "stop", "topics")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_an_empty_trial_is_refused(results, command, name):
+    notes.add(results / "study=s", "keep", [], by="me")
+    more = {"note": ["--remove"], "report": ["--style", "status"]}.get(name, [])
+    code, _, err = command(name, results, "--trial", "", *more)
+    assert code == 2
+    assert "--trial" in err
+    assert "write the first characters of a trial's key" in err
+    assert len(notes.read(results / "study=s")[0]) == 1
+
+
 def test_copying_folders_brings_notes_together(results, command, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(results, other)

@@ -150,20 +150,20 @@ def words_of(figure):
 
 def test_own_names_stand_in_figures_and_on_the_page(results, tmp_path, command):
     labels, page, figure = tmp_path / "l.yaml", tmp_path / "page.html", tmp_path / "x.svg"
-    labels.write_text("metrics: {nmi: My score}\nparameters: {learning_rate: η, threshold: θ}\n", encoding="utf-8")
+    labels.write_text('metrics: {nmi: "My {score}"}\nparameters: {learning_rate: η, threshold: θ}\n', encoding="utf-8")
     own = ("--labels", labels)
     _, _, err = command("plot", results, "effect", "learning_rate", *own, "--out", figure)
     assert "l.yaml: parameters.threshold: nothing in these results has this name" in err
-    assert {"η", "My score", "difference of My score"} <= words_of(figure)
+    assert {"η", "My {score}", "difference of My {score}"} <= words_of(figure)
     assert command("plot", results, "interaction", "lr", "tau_i", *own, "--out", figure)[0] == 0
     assert {"η", "τ_I"} <= words_of(figure)
     code, _, err = command("report", results, *own, "--out", page)
     assert (code, "parameters.threshold" in err) == (0, True)
     text = page.read_text()
-    assert "ranked by My score" in text
+    assert "ranked by My {score}" in text
     assert ">η</th>" in text
     drawn = "".join(re.findall(r'<script type="application/json" class="[a-z]+">(.*?)</script>', text))
-    for told in (r"\u03b7 0.0005", r"\u03b7=0.0005", "My score 0."):
+    for told in (r"\u03b7 0.0005", r"\u03b7=0.0005", "My {score} 0."):
         assert told in drawn
     assert not re.search(r'"title":"(nmi|NMI|learning.rate|[^"]*instance_temperature)"', drawn)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from jobs.analysis.comparison import comparison, leaderboards
 from jobs.analysis.leaderboard import leaderboard
 from jobs.charts import gantt, heat, parallel
+from jobs.charts.axis import axis
 from jobs.charts.look import cut, in_full
 from jobs.charts.runs import runs
 from jobs.results.schema import to_table
@@ -21,7 +22,7 @@ LONG = [f"a_method_with_a_very_long_name_{word}_and_a_long_end_as_well" for word
 def test_cut_names_are_short_and_stay_different(names):
     found = cut(names, 12)
     assert len({*found}) == len(names)
-    assert all(len(text.rstrip("\u00a0")) <= 12 for text in found)
+    assert all(len(text) <= 12 and "\u00a0" not in text for text in found)
     kept = [one for one in names if len(one) <= 12 and names.count(one) == 1]
     assert {*kept} <= {*found}
 
@@ -29,11 +30,19 @@ def test_cut_names_are_short_and_stay_different(names):
 def test_the_part_that_differs_is_kept():
     assert cut(LONG, 22) == ["…f_one_and_a_lon…_well", "…f_two_and_a_lon…_well"]
     lanes = [f"{host} {lane}" for host in LONG for lane in range(1, 5)]
-    assert len({text.rstrip("\u00a0") for text in cut(lanes, 22)}) == len(lanes)
+    assert len({*cut(lanes, 22)}) == len(lanes)
     hosts = [f"node-{n}.a-long-domain.example.org" for n in (1, 2)]
     assert cut(hosts, 22) == ["node-1.a-lo…xample.org", "node-2.a-lo…xample.org"]
     assert in_full(LONG, cut(LONG, 22)) == f" In full: {LONG[0]}; {LONG[1]}."
     assert not in_full(["short"], ["short"])
+
+
+def test_what_looks_alike_cut_is_numbered():
+    layers = [str([512] * count) for count in (5, 6, 7)]
+    assert cut(layers, 18) == ["…2, 512, 512, 512]", "…2, 512, 512,… (2)", "…2, 512, 512,… (3)"]
+    twice = [f"resnet-on-imagenet-{one}-with-augmentation-{other}-for-ever" for one in "AB" for other in "CD"]
+    assert len({*cut(twice, 18)}) == 4
+    assert not [text for text in (*cut(twice, 18), *axis(layers).texts.values()) if "\u00a0" in text]
 
 
 def shown(chart):

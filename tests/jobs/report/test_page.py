@@ -11,6 +11,7 @@ from jobs.charts.axis import axis
 from jobs.charts.page import scripts
 from jobs.health.courses import COLUMNS, judged
 from jobs.health.curves import POINTS, curve_metrics, curves
+from jobs.present.names import ShownNames
 from jobs.report import html, svg
 from jobs.report.contents import gather
 from jobs.report.headline import findings
@@ -123,6 +124,22 @@ def test_the_conclusions_come_first_and_in_words(results):
     assert "uses the labels" in texts["Chosen by"]
     assert texts["Trials"] == "18 of 18 finished."
     assert page(results).index("nmi 0.") < page(results).index("<table")
+
+
+def test_conclusions_on_a_data_set_have_a_person_s_own_name_for_it(store):
+    store.put(
+        "s",
+        [
+            store.attempt("s", cell, seed, {"batch_size": cell, "data.name": data}, 0.5, 1, data_hash=data)
+            for data, seeds, cells in (("one", 3, (0, 1)), ("two", 12, (2, 3)))
+            for cell in cells
+            for seed in range(seeds)
+        ],
+    )
+    found = gather([str(store.path)], "nmi", "max", drawn=False, paged=False)
+    about = {one.about for one in findings(replace(found, labels=ShownNames(data={"one": "First"}, source="l")))}
+    assert {"Best on First", "Note on First", "Best on two"} <= about
+    assert "Note on one" not in about
 
 
 def test_failures_and_what_is_missing_are_said_with_their_reasons(store):
