@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--margin",
-    type=click.FloatRange(min=0),
+    type=options.FiniteRange(min=0),
     default=0.01,
     show_default=True,
     help="A difference of the metric too small to care about.",
 )
-@click.option("--hours", type=click.FloatRange(min=0, min_open=True), help="Start no trial after so long.")
+@click.option("--hours", type=options.FiniteRange(min=0, min_open=True), help="Start no trial after so long.")
 @options.workers
 @options.ray_address
 @options.allow_cpu

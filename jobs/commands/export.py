@@ -14,6 +14,8 @@ from jobs.present.output import deliver, say
 from jobs.present.visible import one_line
 from jobs.results.names import PARAM
 
+_KEY_PARTS = ("params_json", "plug_ins_json", "data_hash", "protocol", "source")
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -47,7 +49,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """Write the best configuration in the folder RESULTS (default: results) as a study of one trial.
 
     All its values are written out, with the seed of one of its trials, so `conclus run` repeats that trial. They are
-    those of the row's params_json; a row whose columns say something else was changed by somebody, and is refused.
+    those of the row's params_json; a row whose columns or keys say something else was changed by somebody, and is
+    refused.
     """
     if out is not None and out.exists() and not yes:
         raise UserError(f"--out {out}: this file is there already: name another one, or give --yes")
@@ -80,7 +83,7 @@ def _best(results: str, folder: Place, where: str, wanted: tuple[str | None, str
     study = study_name(folder)
     metric, mode = inputs.chosen_metric([results], [study], *wanted)
     aims = inputs.chosen_aims([results], [study])
-    columns = [*wanted_columns(metric, aims), "params_json", "source"]
+    columns = [*wanted_columns(metric, aims), *_KEY_PARTS]
     table = inputs.rows([results], where=where, studies=[study], columns=columns).table
     boards = leaderboards(table, metric, mode, aims)
     if len(boards) > 1:
@@ -101,7 +104,7 @@ def _named(results: str, folder: Place, start: str) -> tuple[dict[str, Any], str
     from jobs.results.layout import study_name
 
     study = study_name(folder)
-    rows = _rows(inputs.rows([results], studies=[study], columns=["params_json", "source", f"{PARAM}*"]).table)
+    rows = _rows(inputs.rows([results], studies=[study], columns=[*_KEY_PARTS, f"{PARAM}*"]).table)
     known = {one["trial_key"]: one for one in rows}
     key = inputs.one_trial(
         start, known, f"There is no trial {start!r} in {study}: conclus aggregate --attempts lists them."
@@ -111,7 +114,5 @@ def _named(results: str, folder: Place, start: str) -> tuple[dict[str, Any], str
 
 def _rows(table: pa.Table) -> list[dict[str, Any]]:
     params = [name for name in table.column_names if name.startswith(PARAM)]
-    names = ["trial_key", "config_key", "seed", "status", "source", "params_json", *params]
-    return [
-        dict(zip(names, row, strict=True)) for row in zip(*(table[name].to_pylist() for name in names), strict=True)
-    ]
+    names = ["trial_key", "config_key", "seed", "status", *_KEY_PARTS, *params]
+    return table.select([name for name in names if name in table.column_names]).to_pylist()

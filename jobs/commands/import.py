@@ -115,7 +115,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
             if part.stored:
                 part.rows = runs.with_histories(part.rows, part.stored, part.prepared.columns)
             part.new = store.new_rows(results, part.rows)
-        remark(runs.thinned_note(part.stored))
+        remark(runs.notes(part.stored))
     if lacks_year and year is None:
         click.echo("The dates have no year: they stay empty (--year gives it), their text is kept.")
     _confirm(sum(len(part.rows) for part in parts), sum(len(part.new) for part in parts), results, yes=yes)

@@ -22,7 +22,7 @@ from jobs.results.storage import Remote
 @click.option("--study", "study", help="The study, where RESULTS holds several.")
 @click.option(
     "--margin",
-    type=click.FloatRange(min=SMALLEST_MARGIN),
+    type=options.FiniteRange(min=SMALLEST_MARGIN),
     default=0.01,
     show_default=True,
     help="A difference of the metric too small to care about.",

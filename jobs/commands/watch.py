@@ -22,6 +22,8 @@ _LOOKS = 3
 """So many looks in a row find that nothing runs a study before that is said: a process may be about to start."""
 _UNHEARD_SECONDS = 600.0
 """After so long without news nothing seems to run a study of which nothing else is known."""
+_DAY = 86400
+"""The longest time between two looks, in seconds."""
 _CLEAR = "\x1b[H\x1b[J"
 """Moves the cursor to the upper left corner and clears the screen."""
 
@@ -31,7 +33,7 @@ _CLEAR = "\x1b[H\x1b[J"
 @options.studies
 @click.option(
     "--every",
-    type=click.FloatRange(min=0.1),
+    type=options.FiniteRange(min=0.1, max=_DAY),
     default=3.0,
     show_default=True,
     metavar="SECONDS",

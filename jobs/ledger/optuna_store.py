@@ -6,7 +6,7 @@ Sources: `optuna/storages/_rdb/models.py`, `optuna/storages/journal/_storage.py`
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any
 
 from core.errors import UserError
 from jobs.ledger.databases import is_database, opened, rows
-from jobs.ledger.runs import LARGEST, StoredRun
+from jobs.ledger.runs import LARGEST, StoredRun, is_outcome
 
 _STATES = ("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING")
 """By their numbers in a journal."""
@@ -49,7 +49,7 @@ def _of_database(path: Path) -> list[StoredRun]:
         )
         for key, number, study, name, state, start, end in rows(database, about):
             found[key] = _run(str(number), name, state, start, end)
-            found[key].goals = _goals(named.get(study, ()), modes[study])
+            _set_goals(found[key], named.get(study, ()), modes[study])
             study_of[key] = study
         for key, name, value, distribution in rows(
             database, "SELECT trial_id, param_name, param_value, distribution_json FROM trial_params"
@@ -79,9 +79,9 @@ def _of_journal(path: Path) -> list[StoredRun]:
     said = [_json(line) for line in lines if line.strip()]
     if not said or not isinstance(said[0], dict) or "op_code" not in said[0]:
         raise UserError(f"{path} is neither a database nor a journal of Optuna.")
-    for one in said:
-        if isinstance(one, dict):  # The last line may be cut.
-            journal.take(one)
+    whole = [one for one in said if isinstance(one, dict)]  # The last line may be cut.
+    for one in sorted(whole, key=lambda one: one.get("op_code") != 3):  # Names are often given after the trials.
+        journal.take(one)
     return journal.runs()
 
 
@@ -92,7 +92,7 @@ class _Journal:
         self._studies: list[str] = []
         self._names: dict[int, Sequence[str]] = {}
         self._modes: list[Sequence[Any]] = []
-        self._trials: list[tuple[int, StoredRun]] = []
+        self._trials: list[tuple[int, StoredRun, dict[str, Any]]] = []
         self._counts = defaultdict[int, int](int)
 
     def take(self, said: dict[str, Any]) -> None:
@@ -110,9 +110,12 @@ class _Journal:
 
     def runs(self) -> list[StoredRun]:
         """The trials so far."""
-        for study, run in self._trials:
-            run.goals = _goals(self._names.get(study, ()), self._modes[study] if study < len(self._modes) else ())
-        return [run for _, run in self._trials]
+        for study, run, attributes in self._trials:
+            modes = self._modes[study] if study < len(self._modes) else ()
+            _set_goals(run, self._names.get(study, ()), modes)
+            for name, value in attributes.items():  # The names of objectives and parameters are theirs alone.
+                _take_attribute(run, name, value)
+        return [run for _, run, _ in self._trials]
 
     def _begin(self, said: dict[str, Any]) -> None:
         study = said["study_id"]
@@ -120,9 +123,9 @@ class _Journal:
         state = _STATES[said["state"]] if "state" in said else "RUNNING"
         run = _run(str(self._counts[study]), name, state, said.get("datetime_start"), said.get("datetime_complete"))
         self._counts[study] += 1
-        self._trials.append((study, run))
+        self._trials.append((study, run, {}))
 
-    def _change(self, code: int, study: int, run: StoredRun, said: dict[str, Any]) -> None:
+    def _change(self, code: int, study: int, run: StoredRun, attributes: dict[str, Any], said: dict[str, Any]) -> None:
         names = self._names.get(study, ())
         if code == 5:
             run.params[said["param_name"]] = _external(said["param_value_internal"], _json(said["distribution"]))
@@ -138,8 +141,7 @@ class _Journal:
         elif code == 7:
             run.history.append((said["step"], 0.0, _named(names, 0), said["intermediate_value"]))
         else:
-            for name, value in said["user_attr"].items():
-                _take_attribute(run, name, value)
+            attributes |= said["user_attr"]
 
 
 def _run(number: str, study: str, state: str, start: str | None, end: str | None) -> StoredRun:
@@ -149,15 +151,29 @@ def _run(number: str, study: str, state: str, start: str | None, end: str | None
     return StoredRun(f"{study}-{number}", study, state, began, took, study=study, is_final=state == "COMPLETE")
 
 
-def _goals(names: Sequence[str], modes: Sequence[Any]) -> dict[str, str]:
-    """The objectives by name, with `max` or `min`; a journal has Optuna's number, a database the word."""
+def _set_goals(run: StoredRun, names: Sequence[str], modes: Sequence[Any]) -> None:
+    """Sets the objectives of a run: their names, with `max` or `min`; a journal has Optuna's number for these words.
+
+    Raises:
+        UserError: two have one name.
+    """
+    count = Counter(_named(names, place) for place in range(len(modes)))
+    if twice := [name for name, times in count.items() if times > 1]:
+        raise UserError(
+            f"Two objectives of the study {run.study} are named {twice[0]!r}, so the values of one would be lost: give "
+            "each a name of its own with Optuna's study.set_metric_names([…])."
+        )
     words = {"MINIMIZE": "min", "MAXIMIZE": "max", 1: "min", 2: "max"}
-    return {_named(names, place): words[mode] for place, mode in enumerate(modes) if mode in words}
+    run.goals = {_named(names, place): words[mode] for place, mode in enumerate(modes) if mode in words}
+    run.renamed = {own: name for place, name in enumerate(names) if (own := _named(names, place)) != name}
 
 
 def _take_attribute(run: StoredRun, name: str, value: Any) -> None:
-    """A user attribute: a number is an outcome, anything else a parameter."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    """A user attribute: a number is an outcome, anything else a parameter, unless its name is taken."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if name in (run.goals if is_number else run.params):
+        run.left_out.add(name)
+    elif is_number:
         run.metrics[name] = float(value)
     else:
         run.params[name] = value
@@ -175,7 +191,7 @@ def _metric_names(attributes: Any) -> dict[int, Sequence[str]]:
 
 def _named(names: Sequence[str], objective: int) -> str:
     if objective < len(names):
-        return names[objective]
+        return names[objective] if is_outcome(names[objective]) else f"reported_{names[objective]}"
     return f"{_VALUE}_{objective}" if objective else _VALUE
 
 

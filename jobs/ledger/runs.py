@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from core.errors import UserError, counted
 from core.seal import canonical_json
 from jobs.ledger.cells import Number
 from jobs.ledger.columns import ReadColumn
-from jobs.ledger.names import NOTE, SECONDS, STARTED, target
+from jobs.ledger.names import NOTE, SECONDS, target
 from jobs.ledger.read import Content
 from jobs.ledger.table import Table, TextRow
 from jobs.results.names import METRIC
@@ -28,6 +30,8 @@ MOST_POINTS = 2_000
 LARGEST = 256 * 2**20
 """The most bytes of one file of a store."""
 _METRICS = "metrics."
+_RAYS_OWN = ("time_total_s", "timestamp")
+"""Times that Ray Tune adds to each report."""
 _LAST_STEP = 2**31 - 1
 
 
@@ -39,6 +43,8 @@ class StoredRun:
         id: the tracker's own.
         study: the study, experiment or project that it is of; empty if the store names none.
         goals: of a study's objectives, `max` or `min` by the metric's name; the first is what it is about.
+        renamed: the names of objectives in their study, by the names that they have here, if these differ.
+        left_out: user attributes that are not kept, since an objective or a parameter has the name.
         is_final: whether its last reports are its result; not of a run of Optuna that was pruned or failed.
         name: what people see, or empty.
         status: the tracker's word, such as `FINISHED`.
@@ -59,6 +65,8 @@ class StoredRun:
     history: list[tuple[int, float, str, float]] = field(default_factory=list[tuple[int, float, str, float]])
     study: str = ""
     goals: dict[str, str] = field(default_factory=dict[str, str])
+    renamed: dict[str, str] = field(default_factory=dict[str, str])
+    left_out: set[str] = field(default_factory=set[str])
     is_final: bool = True
 
 
@@ -76,8 +84,9 @@ def selection(runs: Sequence[StoredRun], columns: Sequence[ReadColumn]) -> dict[
     Of several objectives the first ranks, and all make the Pareto front.
     """
     goals = next((run.goals for run in runs if run.goals), {})
-    meant = {column.header.removeprefix(_METRICS): column.target.key for column in columns}
-    named = {meant[name].removeprefix(METRIC): mode for name, mode in goals.items() if name in meant}
+    meant = {column.header: column.target.key for column in columns if column.target.key.startswith(METRIC)}
+    found = {name: meant.get(f"{_METRICS}{name}") for name in goals}
+    named = {key.removeprefix(METRIC): goals[name] for name, key in found.items() if key}
     if not named:
         return {}
     first = next(iter(named))
@@ -88,7 +97,13 @@ def is_metric(name: str, value: Any) -> bool:
     """Whether a value that a run reported is an outcome: a number whose name does not tell of the run itself."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
-    return not name.startswith(("_", "conclus.")) and target(name).key not in {NOTE, SECONDS, STARTED}
+    return not name.startswith(("_", "conclus.")) and name not in _RAYS_OWN and target(name).key != NOTE
+
+
+@lru_cache(maxsize=1024)
+def is_outcome(name: str) -> bool:
+    """Whether a metric of this name is none of the columns that tell of the run, such as `seconds`."""
+    return target(f"{_METRICS}{' '.join(name.split())}").key.removeprefix(METRIC) not in {"", SECONDS}
 
 
 def flat(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -112,8 +127,7 @@ def content(path: Path, runs: Sequence[StoredRun]) -> Content:
         what = f"{len(runs):,} runs, more than {MOST_RUNS:,}" if runs else "no run"
         raise UserError(f"{path} has {what}.")
     params = list(dict.fromkeys(name for one in runs for name in one.params))
-    reported = dict.fromkeys(name for one in runs for name in _last(one))
-    metrics = [one for one in reported if target(f"{_METRICS}{one}").key.startswith(METRIC)]  # `seconds` is none.
+    metrics = [one for one in dict.fromkeys(name for one in runs for name in _last(one)) if is_outcome(one)]
     about = ("run_id", "run_name", "status", "start_time", "seconds")
     header = (*about, *(f"params.{one}" for one in params), *(f"{_METRICS}{one}" for one in metrics))
     rows: list[TextRow] = []
@@ -137,8 +151,19 @@ def with_histories(rows: Sequence[Attempt], runs: Sequence[StoredRun], columns: 
     return [_with_history(row, runs[int(row.env["line"]) - 1], meant) for row in rows]
 
 
-def thinned_note(runs: Sequence[StoredRun]) -> list[str]:
-    """A sentence if histories are longer than what is kept of them."""
+def notes(runs: Sequence[StoredRun]) -> list[str]:
+    """Sentences on what is not kept of the runs, or is kept under another name."""
+    renamed = {own: name for one in runs for own, name in one.renamed.items()}
+    told = [f"The objective {name} is kept as {own}: {name} is how long a run took." for own, name in renamed.items()]
+    for name, count in Counter(name for one in runs for name in one.left_out).items():
+        has = "an objective or a parameter has that name"
+        told.append(f"The user attribute {name} of {counted(count, 'run')} is left out: {has}.")
+    lost = [name for name in dict.fromkeys(name for one in runs for name in _last(one)) if not is_outcome(name)]
+    told += [f"The metric {name} is left out: {name} is how long a run took." for name in lost]
+    return [*told, *_thinned_note(runs)]
+
+
+def _thinned_note(runs: Sequence[StoredRun]) -> list[str]:
     long = sum(len(one.history) > MOST_POINTS * max(1, len({name for _, _, name, _ in one.history})) for one in runs)
     return [f"Of each metric at most {MOST_POINTS:,} steps are kept, in {counted(long, 'run')}."] if long else []
 

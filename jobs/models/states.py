@@ -17,7 +17,7 @@ from core.errors import UserError, counted
 from jobs.models.assignments import forget
 from jobs.results import storage
 from jobs.results.checkpoints import try_to_read
-from jobs.results.identity import config_key, digest
+from jobs.results.identity import config_key, trial_key
 from jobs.results.layout import STATES
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _State = TypeVar("_State")
 def base(parameters: Mapping[str, Any], data_hash: str, plug_ins: Mapping[str, Mapping[str, str]], seed: int) -> str:
     """What the keys of a trial and of one that differs in its number of epochs alone have in common."""
     values = {key: value for key, value in parameters.items() if key != "epochs"}
-    return digest(f"{config_key(values, data_hash, plug_ins=plug_ins)}:{seed}")
+    return trial_key(config_key(values, data_hash, plug_ins=plug_ins), seed)
 
 
 def keep(folder: Place, base: str, epoch: int, content: bytes) -> None:

@@ -11,6 +11,7 @@ from core.config import trial as trial_config
 from core.errors import UserError
 from jobs.planning.next_study import base_study
 from jobs.results import records
+from jobs.results.identity import has_own_keys
 from jobs.results.names import PARAM
 from jobs.results.schema import contradicted
 from jobs.results.storage import Place
@@ -27,15 +28,15 @@ def one_trial_study(folder: Place, row: Mapping[str, Any], why: str) -> tuple[st
 
     Args:
         folder: The folder of its study.
-        row: Its row: `trial_key`, `seed`, `source`, `params_json`, which is trusted, and `param.*`, which must agree.
+        row: Its row, with what `has_own_keys` needs, `source`, and `param.*`, which must agree with `params_json`.
         why: Why it is this trial, for the comment at the top.
 
     Returns:
         The text, and the plug-in files that it names and that lie in results.
 
     Raises:
-        UserError: The study's own file is missing; the trial was not run as it is written: it is imported, or a member
-            of a population; or its parameters do not fit this version of conclus.
+        UserError: The study's own file is missing; the trial was not run as it is written: it is imported, a member of
+            a population, or its row was changed; or its parameters do not fit this version of conclus.
     """
     key = row["trial_key"]
     if row["source"] == "import":
@@ -49,6 +50,11 @@ def one_trial_study(folder: Place, row: Mapping[str, Any], why: str) -> tuple[st
         raise UserError(
             f"Trial {key} is not exported: its row tells two values of {', '.join(changed)}, one in its column and one "
             "in params_json, of which its key is made. Somebody changed the file."
+        )
+    if not has_own_keys(row):
+        raise UserError(
+            f"Trial {key} is not exported: its key is not that of the parameters, data, plug-ins and seed that its row "
+            "tells, so it did not run with them. Somebody changed the file."
         )
     texts = {*_texts(base.source)}
     written = {name: _whole(value, texts) if _is_path(name, value) else value for name, value in params.items()}

@@ -17,7 +17,7 @@ from core.errors import UserError, counted
 from core.seal import canonical_json
 from jobs.results import peek, stops
 from jobs.results.header import FINISHED
-from jobs.results.identity import config_key, digest
+from jobs.results.identity import config_key, trial_key
 from jobs.results.layout import study_folder
 from jobs.study import keys, plug_ins, space
 from jobs.study.study import Study
@@ -102,7 +102,7 @@ class PlannedConfig:
 
     def trial(self, seed: int) -> PlannedTrial:
         """The trial of one seed."""
-        key = digest(f"{self.key}:{seed}")
+        key = trial_key(self.key, seed)
         return PlannedTrial(key, self.key, seed, self.config, self.parameters, self.data_hash, self.plug_ins)
 
 

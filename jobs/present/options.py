@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,22 @@ from typing import Any
 import click
 
 from jobs.present.tables import FORMATS
+
+
+class FiniteRange(click.FloatRange):
+    """A range of numbers that holds neither NaN, which is outside of no range, nor an infinite one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """The number.
+
+        Raises:
+            BadParameter: It is not in the range, or not finite.
+        """
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return number
+
 
 study = click.argument("study", type=click.Path(path_type=Path, dir_okay=False), metavar="STUDY")
 

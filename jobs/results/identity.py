@@ -54,6 +54,28 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def trial_key(config: str, seed: int) -> str:
+    """The key of one trial of a configuration."""
+    return digest(f"{config}:{seed}")
+
+
+def has_own_keys(row: Mapping[str, Any]) -> bool:
+    """Whether the keys of a trial's row are those of what it tells; true of a row of an earlier protocol.
+
+    Args:
+        row: `config_key`, `trial_key`, `seed` and, where they are there, `params_json`, `data_hash`, `plug_ins_json`
+            and `protocol`. It is no row of an import or a population, whose keys are made of something else.
+    """
+    if (row.get("protocol") or PROTOCOL) != PROTOCOL:
+        return True
+    values, own = records.parameters(row.get("params_json")), records.plug_ins(row.get("plug_ins_json"))
+    try:
+        key = config_key(values, row.get("data_hash") or "", plug_ins=own)
+    except ValueError:  # A number that is not finite is in no key.
+        return False
+    return (row["config_key"], row["trial_key"]) == (key, trial_key(key, row["seed"]))
+
+
 @lru_cache(maxsize=4096)
 def protocol_of(key: str, data_hash: str | None, params_json: str | None) -> int:
     """The protocol of a row that does not tell it, as conclus 0.1.0 wrote them.

@@ -10,7 +10,7 @@ import pytest
 
 import conclus
 from core.config.trial import parameters
-from jobs.results import reader, writer
+from jobs.results import identity, reader, writer
 from jobs.results.schema import Attempt
 
 STUDY = """study: s
@@ -49,6 +49,13 @@ def finished(tmp_path_factory):
 
 def rows(results, **wanted):
     return reader.load([str(results)], **wanted).table.to_pylist()
+
+
+def whole(params, plug_ins=None):
+    """What tells of a trial with these parameters, with its keys."""
+    key = identity.config_key(params, "", plug_ins=plug_ins)
+    told = {"study": "s", "config_key": key, "trial_key": identity.trial_key(key, 0), "seed": 0, "attempt_id": "a"}
+    return told | {"status": "ok", "params": params, "plug_ins": plug_ins or {}}
 
 
 def test_the_exported_study_repeats_the_best_trial(finished, command, tmp_path, monkeypatch):
@@ -102,11 +109,10 @@ def test_what_cannot_be_exported_is_told(finished, command, words, said):
     ],
 )
 def test_a_trial_that_is_not_known_whole_is_refused(tmp_path, command, source, params, said):
-    content = {"study": "s", "trial_key": "t", "config_key": "c", "seed": 0, "attempt_id": "a", "status": "ok"}
-    writer.write(str(tmp_path), Attempt(**content, source=source, params=params, metrics={"nmi": 0.5}))
+    writer.write(str(tmp_path), Attempt(**whole(params), source=source, metrics={"nmi": 0.5}))
     plan = {"source": {"study": "s", "trial": {"data": "digits"}}}
     (tmp_path / "study=s" / "study.json").write_text(json.dumps(plan))
-    code, _, err = command("export", tmp_path, "--trial", "t")
+    code, _, err = command("export", tmp_path)
     assert (code, said in err) == (2, True), err
 
 
@@ -132,6 +138,25 @@ def test_a_row_that_contradicts_itself_is_refused(finished, command, tmp_path):
         assert f"Trial {first['trial_key']} is not exported: its row tells two values of optimiser.learning_rate" in err
 
 
+@pytest.mark.parametrize("part", ["params", "seed", "config_key", "trial_key", "data_hash", "plug_ins", "protocol"])
+def test_a_row_whose_key_is_not_that_of_what_it_tells_is_refused(tmp_path, command, part):
+    other = {"params": {"batch_size": 4}, "seed": 1, "plug_ins": {"method.name": {"name": "x.py", "sha256": "1" * 64}}}
+    source = {"study": "s", "trial": {"data": {"name": "digits"}}}
+    content = whole(parameters(conclus.study(source).cell({})))
+    for place, change in (("honest", {}), ("forged", {part: other.get(part, 0 if part == "protocol" else "0" * 16)})):
+        kept = content | ({"params": content["params"] | change["params"]} if "params" in change else change)
+        if part == "protocol" and change:
+            kept["seed"] = 1
+        results = tmp_path / place
+        writer.write(str(results), Attempt(**kept, metrics={"nmi": 0.5}))
+        (results / "study=s" / "_study.json").write_text(json.dumps({"source": source}))
+        code, out, err = command("export", results)
+        if place == "honest":
+            assert (code, err, "seeds: [0]" in out) == (0, "", True)
+    assert (code, out) == (2, "")
+    assert "is not exported: its key is not that of the parameters, data, plug-ins and seed that its row tells" in err
+
+
 METHOD = '''"""A method that says when it is run."""
 
 from pathlib import Path
@@ -152,9 +177,9 @@ def test_a_strangers_plug_in_is_named_and_not_run(command, tmp_path):
     params = parameters(conclus.study(source).cell({}))
     (tmp_path / "own.py").unlink()
     (tmp_path / "it-ran").unlink(missing_ok=True)
-    content = {"study": "s", "trial_key": "t", "config_key": "c", "seed": 0, "attempt_id": "a", "status": "ok"}
     results = tmp_path / "results"
-    writer.write(str(results), Attempt(**content, params=params, metrics={"nmi": 0.5}))
+    own = {"method.name": {"name": "own.py", "sha256": "0" * 64}}
+    writer.write(str(results), Attempt(**whole(params, own), metrics={"nmi": 0.5}))
     (results / "study=s" / "_study.json").write_text(json.dumps({"source": source}))
     assert "own.py of methods does not exist" in command("export", results, "--best")[2]
     copy = results / "study=s" / "_plugins" / "own.py"

@@ -223,6 +223,81 @@ def test_studies_of_optuna_stay_apart_and_keep_their_directions(command, tmp_pat
     assert (code, "has no such study: there are both, down-x, up." in err) == (2, True)
 
 
+def journal(tmp_path, modes, objective, names=(), attributes=None):
+    """The file of a study of Optuna whose trials have these values and attributes, and the study."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    file = tmp_path / "o.log"
+    storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(str(file)))
+    study = optuna.create_study(storage=storage, study_name="mine", directions=modes)
+
+    def run(trial):
+        for key, value in (attributes or {}).items():
+            trial.set_user_attr(key, value)
+        x = trial.suggest_float("x", 0, 1)
+        if trial.number == 2:
+            raise optuna.TrialPruned
+        return objective(x)
+
+    study.optimize(run, n_trials=3)
+    if names:
+        with pytest.warns(optuna.exceptions.ExperimentalWarning):
+            study.set_metric_names(list(names))
+    return file, study
+
+
+@pytest.mark.parametrize("copied", [False, True], ids=["journal", "database"])
+def test_an_attribute_takes_the_place_of_no_objective_and_of_no_parameter(take, tmp_path, capsys, copied):
+    import optuna
+
+    attributes = {"value": -1.0, "x": "text", "nmi": 0.5}
+    file, study = journal(tmp_path, ["maximize"], lambda x: x, attributes=attributes)
+    if copied:
+        pytest.importorskip("sqlalchemy")
+        from_storage, file = study._storage, tmp_path / "o.db"
+        optuna.copy_study(from_study_name="mine", from_storage=from_storage, to_storage=f"sqlite:///{file}")
+    rows = take("optuna", file)
+    assert [row["metric.value"] for row in rows] == [*(one.value for one in study.trials[:2]), None]
+    assert [row["param.x"] for row in rows] == [one.params["x"] for one in study.trials]
+    assert rows[0]["metric.nmi"] == 0.5
+
+
+def test_an_objective_has_a_name_of_its_own_and_what_is_not_kept_is_said(command, tmp_path):
+    names = ["acc", "seconds"]
+    attributes = {"acc": 9, "duration": 5}
+    file, study = journal(tmp_path, ["maximize", "minimize"], lambda x: (x, 7 * x), names, attributes)
+    code, out, err = command("import", "optuna", file, "--results", tmp_path / "r", "--yes")
+    assert code == 0
+    said = " ".join((out + err).split())
+    assert "acc: the larger, the better; reported_seconds: the smaller, the better" in said
+    assert "The objective seconds is kept as reported_seconds: seconds is how long a run took." in said
+    assert "The user attribute acc of 3 runs is left out: an objective or a parameter has that name." in said
+    assert "The metric duration is left out: duration is how long a run took." in said
+    rows = sorted(read_results(str(tmp_path / "r")).to_pylist(), key=line)
+    assert [(row["metric.acc"], row["metric.reported_seconds"]) for row in rows[:2]] == [
+        tuple(one.values) for one in study.trials[:2]
+    ]
+    assert all(row["seconds"] < 7 for row in rows)
+    assert "front, of acc (max), reported_seconds (min)" in " ".join(command("aggregate", tmp_path / "r")[1].split())
+
+
+def test_two_objectives_of_one_name_are_refused(take, tmp_path):
+    file, _ = journal(tmp_path, ["maximize", "minimize"], lambda x: (x, -x), ["a", "a"])
+    assert "Two objectives of the study mine are named 'a', so the values of one would be lost" in take("optuna", file)
+
+
+def test_a_metric_called_like_a_column_of_conclus_is_a_metric(take, tmp_path):
+    folder = tmp_path / "exp" / "t"
+    folder.mkdir(parents=True)
+    (folder / "params.json").write_text('{"lr": 0.1, "seed": 3}')
+    report = {"time": 2.5, "status": 1.5, "seed": 7.5, "study": 3.5, "seconds": 99, "nmi": 0.5}
+    (folder / "result.json").write_text(json.dumps(report | {"training_iteration": 1, "time_total_s": 4, "done": True}))
+    (row,) = take("ray", tmp_path / "exp")
+    assert [row[f"metric.{name}"] for name in ("time", "status", "seed", "study", "nmi")] == [2.5, 1.5, 7.5, 3.5, 0.5]
+    assert (row["seconds"], row["seed"], row["status"], row["started"], row["study"]) == (4, 3, "ok", None, "exp")
+
+
 def test_equal_runs_of_two_experiments_of_mlflow_are_two_studies(take, tmp_path):
     for number, name in ((1, "first"), (2, "second")):
         run = tmp_path / "mlruns" / str(number) / f"run{number}"

@@ -103,6 +103,23 @@ def test_what_is_not_there_is_said_in_one_line(results, tmp_path, command):
     assert (code, err.count("\n")) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (["watch", "{}", "--every", "nan"], "nan is not a finite number"),
+        (["watch", "{}", "--every", "inf"], "0.1<=x<=86400"),
+        (["watch", "{}", "--every", "1e400"], "0.1<=x<=86400"),
+        (["watch", "{}", "--every", "1e12"], "0.1<=x<=86400"),
+        (["next", "{}", "--margin", "nan"], "nan is not a finite number"),
+        (["confirm", "s", "--results", "{}", "--margin", "inf"], "inf is not a finite number"),
+        (["confirm", "s", "--results", "{}", "--hours", "nan"], "nan is not a finite number"),
+    ],
+)
+def test_a_number_that_is_not_finite_or_too_long_a_time_is_refused(results, command, words, why):
+    code, _, err = command(*(word.format(results) for word in words))
+    assert (code, why in " ".join(err.split()), "Traceback" in err) == (2, True, False), err
+
+
 def test_many_trials_an_hour_are_a_plain_number(results, tmp_path):
     attempt(results, 2, "running")
     found = replace(standing(tmp_path / "results" / "study=s"), per_hour=1234.5, seconds_left=60.0)
