@@ -6,8 +6,7 @@ one effect per value. One with more values, as in random search, has a parabola 
 the variance of single trials between seeds of one configuration.
 
 Other tools use a random forest or PED-ANOVA. Those give scores without errors, split the importance of correlated
-parameters by accident, and take 1.8 s to import. Here the shares have intervals (from the non-central F distribution),
-and the result names parameters that the trials cannot tell apart.
+parameters by accident. Here shares have intervals (non-central F), and what the trials cannot tell apart is named.
 
 Every share has two tests, and the larger p-value holds, with the interval of its error. One takes configurations as
 independent, with the degrees of freedom for unequal noise of E. Brunner, H. Dette and A. Munk, Box-type approximations
@@ -32,8 +31,7 @@ FEWEST_FREEDOM = 4
 MOST_PAIRS = 45
 _EXACT = 5000.0
 """Above this value scipy cannot invert the distribution; the normal interval used instead covers 95 to 96 %."""
-_ALIASED = 1e-8
-_ENTANGLED = 0.1
+_ALIASED, _ENTANGLED = 1e-8, 0.1
 _WITHIN = "Values are differences from the mean of their data set: no score is compared across data sets."
 _LEAST_SEEDS = 1.5
 """With fewer seeds (counted by their weights), nothing is known of what differs from seed to seed."""
@@ -46,8 +44,7 @@ class Share:
     Attributes:
         keys: One or two dotted keys.
         share: Share of the variance between trials, 0 to 1; None if it cannot be told.
-        low: Lower end of its 95 % interval, or None.
-        high: Upper end, or None.
+        low, high: The ends of its 95 % interval, or None.
         p: The p-value of "it explains nothing", or None.
         verdict: `matters`, `not shown to matter`, or why it cannot be told.
     """
@@ -70,8 +67,7 @@ class Importance:
         interactions: One per pair of them, the largest first.
         luck: Share of the variance between seeds of one configuration; None if nothing was repeated.
         luck_interval: The ends of its 95 % interval; None if nothing was repeated.
-        trials: Number of trials.
-        configurations: Number of configurations.
+        trials, configurations: How many there are.
         notes: Sentences on the limits of these numbers.
     """
 
@@ -92,10 +88,10 @@ def importance(trials: Trials) -> Importance:
         trials: From `jobs.analysis.trials.gather`.
 
     Raises:
-        UserError: No parameter varies, or the metric is a loss and a parameter that rescales it varies.
+        UserError: No parameter or no value varies, or the metric is a loss and a parameter that rescales it varies.
     """
-    trials = trials.within_data()
     _refuse(trials)
+    trials = trials.within_data()
     means = Means.of(trials)
     columns = {key: one for key, factor in means.factors.items() if (one := basis(factor)).shape[1]}
     model = _Model(columns, means)
@@ -362,11 +358,14 @@ def _verdict(one: Share, *, is_real: bool) -> Share:
 
 
 def _refuse(trials: Trials) -> None:
-    if not trials.factors:
+    if not trials.within_data().factors:
         raise UserError("No parameter varies over the finished trials, so there is nothing to compare.")
+    name, data = metric_name(trials.column), trials.data.codes.tolist()
+    if len({*zip(data, trials.values.tolist(), strict=True)}) == len({*data}):
+        within = " of each data set" if len({*data}) > 1 else ""
+        raise UserError(f"All finished trials{within} have the same {name}, so there is nothing to explain.")
     rulers = [key for key in trials.factors if rescales_loss(key, trials.plug_ins)]
     if is_loss(trials.column) and rulers:
-        name = metric_name(trials.column)
         raise UserError(
             f"The variance of {name} cannot be split: the trials differ in {', '.join(rulers)}, which can "
             f"rescale the loss. Give a quality metric, such as --on {quality_metric(rulers)}, or hold these fixed "

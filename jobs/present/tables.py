@@ -124,7 +124,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _short(value: float, digits: int) -> str:
-    if math.isfinite(value) and value == int(value) and abs(value) < 1e15:
+    if math.isfinite(value) and value == int(value) and abs(value) < 1e10:  # Seeds, of 32 bits, stay whole.
         return str(int(value))
     return f"{value:.{digits}g}"
 

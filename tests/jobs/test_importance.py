@@ -51,6 +51,20 @@ def planted(rng, *, missing=0.1, product_of=0.0):
     return trials(rows, values, seeds=np.argwhere(there)[:, 1].tolist()), [part / total for part in parts]
 
 
+@pytest.mark.parametrize("value", [0.5, 0.1, 0.0, 1e-300, -3e280])
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_of_equal_values_nothing_is_explained_by_anything(value, seeds):
+    rows = [{"a": float(a), "b": float(b)} for a, b in product(range(3), range(3)) for _ in range(seeds)]
+    made = trials(rows, [value] * len(rows), seeds=[*range(seeds)] * 9)
+    with pytest.raises(UserError, match="All finished trials have the same nmi, so there is nothing to explain"):
+        importance(made)
+    # Of two data sets only what differs within one counts.
+    data = factor_of("data", ["d", "e", "d"] * (3 * seeds))
+    values = np.where(data.codes == 0, value, 0.3)
+    with pytest.raises(UserError, match="All finished trials of each data set have the same nmi"):
+        importance(replace(made, data=data, values=values))
+
+
 def test_shares_are_the_same_in_any_unit():
     rng = np.random.default_rng(5)
     made, _ = planted(rng)

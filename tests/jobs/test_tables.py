@@ -128,3 +128,10 @@ def test_a_table_that_is_still_too_wide_is_shown_in_parts_with_the_first_column(
     ]
     assert "score2" in render(columns, rows, "table", width=29).splitlines()[0]
     assert render(columns, rows, "csv").count("\n") == 3
+
+
+def test_huge_numbers_have_one_form_and_seeds_stay_whole():
+    assert numbers([1e12, 2e12, 10**15, 1e300]) == ["1e+12", "2e+12", "1e+15", "1e+300"]
+    assert numbers([2**31 - 1, 2.0**32, -5]) == ["2147483647", "4294967296", "-5"]
+    assert numbers([123456789012.0, 123456789013]) == ["123456789012", "123456789013"]
+    assert render(["n"], [[2000000000000], [1e15]], "markdown").split("\n")[2:4] == ["| 2e+12 |", "| 1e+15 |"]
