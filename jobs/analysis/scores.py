@@ -207,9 +207,9 @@ def scale_notes(metric: str, mode: str, rescaling: Sequence[str], *, imported: b
     notes: list[str] = []
     name, is_a_loss = metric_name(metric), is_loss(metric)
     if not direction(metric):
-        better = "larger" if mode == "max" else "smaller"
+        better = "Larger" if mode == "max" else "Smaller"
         notes.append(
-            f"Nothing declares which values of {name} are better: {better} ones are, as --mode or the study says."
+            f"{better} values of {name} are better, as --mode or the study says: conclus does not know this score."
         )
         if rescaling and not is_a_loss:
             notes.append(

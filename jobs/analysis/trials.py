@@ -306,10 +306,12 @@ def param_key(name: str, trials: Trials) -> str:
     column = plug_in if plug_in in columns else resolve(name, columns)
     key = column.removeprefix(PARAM)
     if key in trials.constant:
+        value = trials.constant[key]
+        shown = int(value) if isinstance(value, float) and value.is_integer() else value  # columns hold floats
         why = (
             "goes with the method: all trials of a method have the same, so its effect cannot be told from the method's"
             if key in trials.with_method
-            else f"is {trials.constant[key]!r} in every finished trial, so its effect cannot be measured"
+            else f"is {shown!r} in every finished trial, so its effect cannot be measured"
         )
         raise UserError(f"{key} {why}. Name a parameter that varies, as {_listed(trials.factors)}.")
     return key

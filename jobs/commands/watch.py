@@ -15,13 +15,10 @@ from jobs.present.visible import control, one_line
 
 if TYPE_CHECKING:
     from jobs.health.status import StudyStatus
-    from jobs.live.following import Following
 
 _WIDTH = 80
 _LOOKS = 3
 """So many looks in a row find that nothing runs a study before that is said: a process may be about to start."""
-_UNHEARD_SECONDS = 600.0
-"""After so long without news nothing seems to run a study of which nothing else is known."""
 _DAY = 86400
 """The longest time between two looks, in seconds."""
 _CLEAR = "\x1b[H\x1b[J"
@@ -48,6 +45,7 @@ def command(results: str, studies: tuple[str, ...], every: float) -> None:
     failed, and 3 if trials are left.
     """
     from cluster.executor import LEFT
+    from jobs.live.ends import advice, is_over, is_run
     from jobs.live.following import Following
     from jobs.results.layout import folders_of
 
@@ -65,53 +63,18 @@ def command(results: str, studies: tuple[str, ...], every: float) -> None:
             click.echo("".join(f"{line}\n" for line in told if line not in shown), nl=False)
             shown = told
         pairs = [*zip(followed, found, strict=True)]
-        is_left = [not _is_over(one) and not _is_run(study, one) for study, one in pairs]
+        is_left = [not is_over(one) and not is_run(study, one) for study, one in pairs]
         left = [looks + 1 if alone else 0 for looks, alone in zip(left, is_left, strict=True)]
-        if all(_is_over(one) or n >= _LOOKS for one, n in zip(found, left, strict=True)):
+        if all(is_over(one) or n >= _LOOKS for one, n in zip(found, left, strict=True)):
             break
         time.sleep(every)
     for study, one in pairs:
-        if not _is_over(one):
-            click.echo(_advice(results, study, one))
+        if not is_over(one):
+            click.echo(advice(results, study, one))
     if any(one.count("failed") for one in found):
         sys.exit(1)
     if any(left):
         sys.exit(LEFT)
-
-
-def _is_over(one: StudyStatus) -> bool:
-    """Whether every planned trial has ended."""
-    return one.planned > 0 and one.done + one.count("failed") == one.planned
-
-
-def _is_run(study: Following, one: StudyStatus) -> bool:
-    """Whether some process may run a study whose trials have not all ended."""
-    from jobs.execution import driver, job_end
-    from jobs.results.lock import holder
-
-    if study.is_free:
-        return False
-    if one.count("running") or holder(study.folder):
-        return True
-    job = driver.read(study.folder)
-    may_wait = job is not None and job_end.read(study.folder, job.job) is None
-    if not may_wait and one.count("silent") + one.count("interrupted"):
-        return False
-    return time.monotonic() - study.heard < _UNHEARD_SECONDS
-
-
-def _advice(results: str, study: Following, one: StudyStatus) -> str:
-    """What to do about a study that nothing runs."""
-    import shlex
-
-    from core.errors import counted
-    from jobs.present.inputs import named
-    from jobs.present.output import wrapped
-
-    left = counted(one.planned - one.done - one.count("failed"), "trial", "are")
-    runs = "Nothing runs it any more" if study.is_free else "Nothing seems to run it: no sign of life is in its files"
-    told = f"{one_line(one.study)}: {runs}, and {left} left. Go on with:"
-    return "\n".join([*wrapped(told, width(), "  "), f"  conclus resume {shlex.join(named(results, study.folder))}"])
 
 
 def _screen(found: list[StudyStatus]) -> str:

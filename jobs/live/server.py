@@ -40,6 +40,8 @@ _REST = 4
 """A report is made again after a rest of so many times the time that it took."""
 _LONGEST = 10_000
 """Bytes of a request, at most."""
+_LEFT_SECONDS = 6.0
+"""After so long nothing runs a study any more: before, a process may be about to start."""
 _LAST_SECONDS = 2.0
 """How long pages have to hear of the end."""
 
@@ -50,7 +52,7 @@ class Live:
     Args:
         results: The results folder.
         studies: Only these studies, if any are named.
-        once: End when all studies have ended.
+        once: End when all studies have ended, or nothing runs them any more.
     """
 
     def __init__(self, results: str, studies: Sequence[str], *, once: bool) -> None:
@@ -63,14 +65,15 @@ class Live:
         self.is_over = self.is_leaving = self.is_ending = False
         self.made_of = -1
         self._trouble = ""
+        self._awaited = time.monotonic()  # When something ran last.
 
     def follow(self) -> None:
         """Looks at once, so that the first page has what to show, and again and again until the server ends."""
-        self._look()
+        self.look()
         while not self.is_ending:
             began = time.monotonic()
             if self.pages or self.once:
-                self._look()
+                self.look()
                 # Finished trials' courses are many: they are read after what runs is shown.
                 while self.pages and time.monotonic() - began < _LOOK_SECONDS and self._look_behind():
                     pass
@@ -81,12 +84,17 @@ class Live:
         """How often rows have changed."""
         return sum(one.changes for one in self.watched)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """Looks at the files once."""
         try:
             told, self._trouble = [one.look() for one in self.watched], self._gone()
         except UserError as error:  # Its disk does not answer: it may come back.
             told, self._trouble = json.loads(self.text or "{}").get("studies", []), str(error)
-        self.is_over = not self._trouble and all(one.is_over for one in self.watched)
+        now = time.monotonic()
+        if not all(one.is_over or one.is_left for one in self.watched):
+            self._awaited = now
+        is_left = now - self._awaited >= _LEFT_SECONDS
+        self.is_over = not self._trouble and (is_left or all(one.is_over for one in self.watched))
         shown = {"studies": told, "trouble": self._trouble, "report": self.reports, "making": self.making}
         text = json.dumps(shown, allow_nan=False)
         if text != self.text:
@@ -102,22 +110,19 @@ class Live:
         return False
 
 
-def serve(results: str, studies: Sequence[str], *, port: int, once: bool, tell: Callable[[str], None]) -> None:
+def serve(live: Live, *, port: int, tell: Callable[[str], None]) -> None:
     """Serves the live page until Ctrl-C, or with `once` until the studies have ended.
 
     Args:
-        results: The results folder.
-        studies: Only these studies, if any are named.
+        live: What it shows.
         port: The port on 127.0.0.1; 0 for any free one.
-        once: Whether it ends with the studies.
         tell: Is given each address that opens the page once.
 
     Raises:
-        UserError: There are no results, or the port is taken.
+        UserError: The port is taken.
     """
     import uvicorn
 
-    live = Live(results, studies, once=once)
     with socket.socket() as listening:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

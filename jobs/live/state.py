@@ -11,7 +11,7 @@ from core.errors import UserError
 from jobs.analysis.intervals import fixed
 from jobs.analysis.scores import metric_column, metric_name, within_trial
 from jobs.health.status import Trial
-from jobs.live import courses
+from jobs.live import courses, ends
 from jobs.live.following import Following
 from jobs.present.status import summary
 from jobs.present.tables import cell_text, duration
@@ -38,10 +38,12 @@ class Watched:
         folder: Its folder.
         name: Its name.
         is_over: Whether all its trials have ended, or the run that was seen to work on it.
+        is_left: Whether trials are left, and nothing runs them.
     """
 
     def __init__(self, folder: Place) -> None:
-        self.folder, self.name, self.is_over = folder, study_name(folder), False
+        self.folder, self.name = folder, study_name(folder)
+        self.is_over = self.is_left = False
         self._following = Following(folder)
         self._behind: courses.Behind | None = None
         self._band: courses.Band | None = None
@@ -57,12 +59,21 @@ class Watched:
         """The study as its files tell it now."""
         found = self._following.look()
         self._was_run = self._was_run or found.count("running") > 0
-        all_ended = found.planned > 0 and found.done + found.count("failed") == found.planned
+        all_ended = ends.is_over(found)
         self.is_over = all_ended or (self._was_run and self._following.is_free)
+        self.is_left = not all_ended and not ends.is_run(self._following, found)
         self._behind = self._behind or courses.Behind(within_trial(found.metric))
         if self.changes != self._ended[0]:
             self._ended = self.changes, _ended(self._following.rows.loaded().table, found.metric)
         return self._told(found)
+
+    def advice(self, results: str) -> str:
+        """What to do about trials that are left, and that nothing runs; empty if none are.
+
+        Args:
+            results: The results folder, as it was given.
+        """
+        return ends.advice(results, self._following, self._following.look()) if self.is_left else ""
 
     def look_behind(self) -> bool:
         """Reads some of the finished trials' courses; returns whether there was any to read."""

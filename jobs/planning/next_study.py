@@ -55,14 +55,15 @@ class Proposal:
 
 
 def base_study(folder: Place) -> studies.Study:
-    """The study from which the results of a folder come.
+    """The study from which the results of a folder come, with the metric that ranked it where its file named none.
 
     Raises:
         UserError: Its `_study.json` is missing or cannot be read.
     """
     file = existing(folder, STUDY_JSON)
     try:
-        source = records.read(file, {"source": (dict, None)}).get("source")
+        record = records.read(file, {"source": (dict, None), "select": records.STUDY["select"]})
+        source = record.get("source")
     except FileNotFoundError as error:
         raise UserError(
             f"{file} is missing, so there is no study to continue from. Imported rows have none."
@@ -72,7 +73,11 @@ def base_study(folder: Place) -> studies.Study:
     if source is None:
         raise UserError(f"{file} has no trials, so there is no study to continue from. Imported rows have none.")
     # Its paths are already absolute, so the base folder does not matter.
-    return studies.parse(yaml_document.write(_here(source, folder)), str(file), Path())
+    study = studies.parse(yaml_document.write(_here(source, folder)), str(file), Path())
+    ranked_by = (record.get("select") or {}).get("metric")
+    if study.metric_written or not ranked_by:
+        return study
+    return replace(study, select=replace(study.select, metric=ranked_by))  # The consensus of data without labels.
 
 
 def _here(value: Any, folder: Place) -> Any:

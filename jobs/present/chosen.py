@@ -57,7 +57,9 @@ def _agreed(
     selects = {(select.get("metric"), select.get("mode")) for select in own if select}
     own_metric, own_mode = selects.pop() if len(selects) == 1 else (None, None)
     found = str(metric or own_metric or _DEFAULT_METRIC)
-    told = mode or (own_mode if found == own_metric else None) or direction(found)
+    modes = {(select.get("modes") or {}).get(found) for select in own if select}  # of imported objectives
+    said = own_mode if found == own_metric else modes.pop() if len(modes) == 1 else None
+    told = mode or said or direction(found)
     if not told:
         metric_column(load(places, columns=()).columns, found)  # a wrong name is told with those that are there
     return Chosen(found, str(told or default_mode(found)), notes)

@@ -40,7 +40,7 @@ def effect_text(found: Effect, fmt: str, width: int | None, slices: int, parts: 
     if "slices" in parts:
         for one in found.slices[:slices]:
             blocks += _titled(slice_title(found, one), slice_sheet(found, one), fmt, width)
-        blocks += _left_out(len(found.slices) - slices)
+        blocks += _left_out(len(found.slices), slices)
     return paragraphs([*blocks, *found.notes], fmt, width)
 
 
@@ -153,10 +153,11 @@ def _matched(found: Effect) -> str:
     return f"Means over the {blocks} (configuration and seed) that were run with every value:"
 
 
-def _left_out(count: int) -> list[str]:
-    return [f"{counted(count, 'more slice')}: --slices {count} or a larger number, or --format csv --table slices."] * (
-        count > 0
-    )
+def _left_out(total: int, shown: int) -> list[str]:
+    """A sentence if not all slices are shown."""
+    if total <= shown:
+        return []
+    return [f"{counted(total - shown, 'more slice')}: --slices {total} or --format csv --table slices shows all."]
 
 
 def _ends(one: PairedDifference) -> str | None:

@@ -43,7 +43,7 @@ def asked(
     """
     metric, aims = chosen_metric(paths, studies, *wanted), chosen_aims(paths, studies)
     if front:
-        modes = dict([metric])
+        modes = {**aims.metrics, **dict([metric])}
         aims = replace(aims, metrics={name: modes.get(name) or default_mode(name) for name in front})
     with preparing():
         found = gather(paths, *metric, aims=aims, where=where, studies=studies, drawn=drawn, paged=paged)

@@ -395,7 +395,7 @@ def test_a_share_of_the_loss_is_no_loss_with_a_ruler_but_smaller_is_better():
 
 def test_what_does_not_vary_has_no_effect_to_show():
     trials = gather(to_table(attempts(grid(lambda r, *_: r, widths=(1,)))), "nmi")
-    with pytest.raises(UserError, match=r"width is 1\.0 in every finished trial.*as rate do"):
+    with pytest.raises(UserError, match=r"width is 1 in every finished trial.*as rate do"):
         param_key("width", trials)
     with pytest.raises(UserError, match="did you mean 'rate'"):
         param_key("rat", trials)
@@ -489,8 +489,9 @@ def test_the_command_shows_differences_values_and_slices_in_eighty_columns(resul
     assert "corrected for the 2 comparisons (Bonferroni). A difference is shown where its interval leaves" in said
     assert "rate at width = 1" in out
     assert "rate at width = 2" not in out
-    assert "3 more slices: " in out
-    assert "1 more slice: " in command("effect", results, "rate", "--slices", "3")[1]
+    assert "3 more slices: --slices 4 or --format csv --table slices shows all." in said
+    assert "1 more slice: --slices 4 or " in command("effect", results, "rate", "--slices", "3")[1]
+    assert "more slice" not in command("effect", results, "rate", "--slices", "4")[1]
 
 
 def test_machines_get_every_digit(results, command):

@@ -77,6 +77,26 @@ def test_the_exported_study_repeats_the_best_trial(finished, command, tmp_path, 
     assert (code, "is there already" in err) == (2, True)
 
 
+def test_of_data_without_labels_the_export_runs(command, tmp_path):
+    (tmp_path / "t.csv").write_text("u,v\n" + "".join(f"{i % 2 * 9 + i / 10},{i % 3}\n" for i in range(20)))
+    study = {
+        "study": "s",
+        "trial": {
+            "data": {"name": "file", "path": str(tmp_path / "t.csv"), "labels": "none"},
+            "n_clusters": 2,
+            "method": "kmeans",
+        },
+        "seeds": [0, 1],
+        "resources": {"cpu": 1},
+    }
+    conclus.run(conclus.study(study), results=str(tmp_path / "results"), workers=1)
+    code, text, _ = command("export", tmp_path / "results")
+    (tmp_path / "best.yaml").write_text(text)
+    assert (code, "metric: consensus" in text) == (0, True)
+    code, _, err = command("plan", tmp_path / "best.yaml", "--results", tmp_path / "again")
+    assert (code, "needs labels" in err) == (0, False), err
+
+
 def test_any_trial_can_be_exported(finished, command, tmp_path):
     for one in rows(finished / "results")[-2:]:
         (tmp_path / "one.yaml").write_text(command("export", finished / "results", "--trial", one["trial_key"])[1])

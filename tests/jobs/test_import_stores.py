@@ -208,6 +208,8 @@ def test_studies_of_optuna_stay_apart_and_keep_their_directions(command, tmp_pat
         assert len(values) == count
         assert values[0] == first(values)
         assert max(values) <= 1  # What a pruned trial reported is no value.
+    second = command("aggregate", tmp_path / "r", "--study", "both", "--metric", "value_1")
+    assert (second[0], "Larger values of value_1 are better" in " ".join(second[1].split())) == (0, True), second[2]
     # All values of the second are equal, so the front of both is the best of the first.
     told = command("aggregate", tmp_path / "r", "--study", "both")[1]
     assert "front, of value (min), value_1 (max): yes if" in " ".join(told.split())

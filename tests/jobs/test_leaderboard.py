@@ -232,7 +232,7 @@ def test_of_a_score_that_nothing_declares_it_is_said_what_is_not_known():
     params = {"a": {"method.instance_temperature": 0.1}, "b": {"method.instance_temperature": 0.5}}
     told = " ".join(board({"a": {0: 1.4}, "b": {0: 1.8}}, "max", metric="objective", params=params).notes)
     assert "not known whether it uses the labels" in told
-    assert "Nothing declares which values of objective are better: larger ones are" in told
+    assert "Larger values of objective are better, as --mode or the study says: conclus does not know this" in told
     assert "at different method.instance_temperature can be compared is not known" in told
     assert "not known" not in " ".join(board({"a": {0: 0.4}, "b": {0: 0.8}}, "max", params=params).notes)
 

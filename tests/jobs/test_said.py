@@ -377,7 +377,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: importances(Study(scores(3, 3, 2))),
         ),
         (
-            "2 more slices: --slices 2 or a larger number, or --format csv --table slices.",
+            "2 more slices: --slices 3 or --format csv --table slices shows all.",
             lambda: effects(Study(scores(3, 3, 2))),
             lambda: effects(Study(scores(3, 2))),
         ),

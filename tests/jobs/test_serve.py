@@ -8,6 +8,7 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,10 +19,12 @@ import pytest
 
 from core.data.told import watched
 from jobs.health.status import columns, standing
+from jobs.live import server
 from jobs.live.courses import Behind, running
 from jobs.live.rows import FollowedRows
 from jobs.live.server import Live
 from jobs.results import compact, reader
+from jobs.results.lock import exclusive
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 from tests.jobs.live_browser import CHROMIUM, Chrome
@@ -187,11 +190,11 @@ def test_it_listens_on_this_machine_alone(store, serving):
 def test_a_folder_that_is_gone_is_told_and_what_was_known_stays(store):
     attempt(store, 0, "running")
     live = Live(str(store), [], once=False)
-    live._look()
+    live.look()
     before = json.loads(live.text)
     assert before["trouble"] == ""
     shutil.rmtree(store / "study=s")
-    live._look()
+    live.look()
     after = json.loads(live.text)
     assert after["trouble"] == "the folder of s is gone"
     assert not live.is_over
@@ -203,9 +206,14 @@ def test_a_study_is_seen_while_it_runs_and_stopped_by_its_buttons(root, tmp_path
     (tmp_path / "study.yaml").write_text(STUDY)
     run = [sys.executable, str(root / "conclus.py"), "run", "study.yaml", "--workers", "1"]
     subprocess.run([*run, "--quiet"], cwd=tmp_path, check=True, capture_output=True)
-    server = serving(tmp_path / "results", "--once")
-    chrome.open(server.address)
-    chrome.wait("document.querySelector('h1')?.textContent.startsWith('long: 3 of 3 trials done')")
+    last, *_ = (tmp_path / "results" / "study=long" / "trials").glob("*.parquet")
+    last.rename(tmp_path / "last")
+    with exclusive(str(tmp_path / "results"), "long"):
+        server = serving(tmp_path / "results", "--once")
+        chrome.open(server.address)
+        chrome.wait("document.querySelector('h1')?.textContent.startsWith('long: 2 of 3 trials done')")
+        (tmp_path / "last").rename(last)
+        chrome.wait("document.querySelector('h1').textContent.startsWith('long: 3 of 3 trials done')")
     assert server.process.wait(150) == 0  # The study is over, and so is it.
     assert "the server with it" in chrome.wait("document.getElementById('told').textContent")
 
@@ -369,6 +377,21 @@ def test_what_is_not_there_or_taken_is_one_line(store, command, serving):
     server = serving(store)
     code, _, err = command("serve", store, "--port", server.port)
     assert (code, "nothing can listen there" in err, err.count("\n")) == (2, True, 1)
+
+
+def test_once_ends_with_a_study_that_has_ended_or_that_nothing_runs(store, command, monkeypatch):
+    monkeypatch.setattr(server, "_LEFT_SECONDS", 0.2)
+    for number in range(3):
+        attempt(store, number, "ok")
+    attempt(store, 3, "running", reason="INTERRUPTED")
+    (store / "study=s" / "_run.lock").write_text(f"process 1 on {socket.gethostname()}")
+    code, out, err = command("serve", store, "--once")
+    said = " ".join(out.split())
+    assert (code, "s: Nothing runs it any more, and 1 trial is left. Go on with:" in said) == (3, True), err
+    attempt(store, 3, "ok")
+    code, out, _ = command("serve", store, "--study", "s", "--once")
+    assert (code, "http" in out) == (0, False)
+    assert f"The study s has ended: conclus report {store} --study s writes the page" in " ".join(out.split())
 
 
 def test_ctrl_c_ends_it(store, serving):

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from jobs.commands import watch
 from jobs.execution import driver
 from jobs.health.status import standing
+from jobs.live import ends
 from jobs.live.following import Following
 from jobs.present.status import summary
 from jobs.results.layout import RUN_LOCK
@@ -78,9 +78,9 @@ def test_a_study_that_may_wait_for_machines_is_watched_until_long_after_the_last
     driver.write(driver.new_job("s", "http://head:8265", results, 1), None)
     followed = Following(Path(results) / "study=s")
     found = followed.look()
-    assert watch._is_run(followed, found)
-    followed.heard -= watch._UNHEARD_SECONDS
-    assert not watch._is_run(followed, found)
+    assert ends.is_run(followed, found)
+    followed.heard -= ends.UNHEARD_SECONDS
+    assert not ends.is_run(followed, found)
 
 
 def test_failed_trials_end_it_with_1(results, command):
