@@ -124,7 +124,8 @@ def test_a_chart_of_a_notebook_tells_in_one_line_and_its_legend_fades(store, pil
 def test_the_page_fits_a_telephone_and_the_dark_and_paper(store, pilot, width, dark):
     store.fill()
     others = {f"optimiser.other_{i}": i for i in range(20)}
-    store.put("t", [store.attempt("t", i, 0, {name: one + i for name, one in others.items()}, 0.5, 3, data_hash="d2") for i in range(4)])
+    many = [{name: one + i for name, one in others.items()} for i in range(4)]
+    store.put("t", [store.attempt("t", i, 0, params, 0.5, 3, data_hash="d2") for i, params in enumerate(many)])
     pilot.open(page(store), width=width, dark=dark)
     assert pilot.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     # What is wider than the window scrolls in a box of its own.
