@@ -61,6 +61,20 @@ async function drawNear() {
 }
 
 // Nothing here waits for the clock or for a file, so that a browser that is about to print has all of it.
+function drawForPaper() {
+  fit(true);
+  return drawAll();
+}
+
+// The style sheet makes the body as wide as paper; charts are drawn anew for that, and tables that are wider shrink.
+function fit(isPaper) {
+  document.documentElement.classList.toggle("paper", isPaper);
+  dispatchEvent(new Event("resize"));
+  const tables = [...document.querySelectorAll(".scroll > table")];
+  const scales = tables.map((one) => (isPaper ? Math.min(1, one.parentElement.clientWidth / one.offsetWidth) : 1));
+  tables.forEach((one, place) => { one.style.zoom = scales[place] < 1 ? 0.99 * scales[place] : ""; });
+}
+
 async function drawAll() {
   for (const one of undrawn.keys()) await draw(one);
   await Promise.all([...stale].map(renew));
@@ -151,7 +165,8 @@ function pick(source, numbers) {
   });
 }
 
-addEventListener("beforeprint", drawAll);
+addEventListener("beforeprint", drawForPaper);
+addEventListener("afterprint", () => { fit(false); });
 for (const one of document.querySelectorAll("script.rows")) Object.assign(shared, JSON.parse(one.textContent));
 for (const one of document.querySelectorAll("script.chart")) {
   const place = one.parentElement;

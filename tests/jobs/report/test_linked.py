@@ -121,8 +121,10 @@ def test_a_chart_of_a_notebook_tells_in_one_line_and_its_legend_fades(store, pil
 
 
 @pytest.mark.parametrize(("width", "dark"), [(400, False), (1200, True)])
-def test_the_page_fits_a_telephone_and_the_dark(store, pilot, width, dark):
+def test_the_page_fits_a_telephone_and_the_dark_and_paper(store, pilot, width, dark):
     store.fill()
+    many = [{f"optimiser.other_{i}": i + j for i in range(20)} for j in range(4)]
+    store.put("t", [store.attempt("t", i, 0, one, 0.5, 3, data_hash="d2") for i, one in enumerate(many)])
     pilot.open(page(store), width=width, dark=dark)
     assert pilot.ask("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
     # What is wider than the window scrolls in a box of its own.
@@ -136,6 +138,23 @@ def test_the_page_fits_a_telephone_and_the_dark(store, pilot, width, dark):
     assert pilot.ask(shaded) == "local, local, scroll, scroll"
     ink = pilot.ask("getComputedStyle(document.querySelector('.vega .role-axis-title text')).fill")
     assert (sum(map(int, re.findall(r"\d+", ink)[:3])) > 384) == dark
+    # On paper nothing scrolls: A4 and Letter are 700 pixels wide or more within their margins.
+    pilot.ask("drawForPaper()")
+    pilot.call("Emulation.setEmulatedMedia", media="print")
+    pilot.call("Emulation.setDeviceMetricsOverride", width=700, height=990, deviceScaleFactor=1, mobile=False)
+    pilot.settle()
+    assert pilot.ask("document.querySelectorAll('main svg.marks').length") > 5
+    wide = (
+        "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > 701)"
+        ".map((one) => one.outerHTML.slice(0, 150))"
+    )
+    assert pilot.ask(wide) == []
+    boxes = "[...document.querySelectorAll('.scroll, .vega')].map((one) => getComputedStyle(one))"
+    assert pilot.ask(f"{boxes}.every((one) => one.overflowX === 'visible' && one.backgroundImage === 'none')")
+    # Charts are drawn for the paper, not shrunk to it.
+    shrunk = "(one) => one.getBoundingClientRect().width / Number(one.getAttribute('width'))"
+    assert min(pilot.ask(f"[...document.querySelectorAll('main svg.marks')].map({shrunk})")) > 0.9
+    pilot.call("Emulation.setEmulatedMedia", media="")
     assert pilot.said == []
 
 
