@@ -17,6 +17,7 @@ COLUMNS = ("data_hash",)
 DATA = "data."
 """How the keys of a data set begin."""
 _DIGITS = 8
+_OF_STUDY = "study "
 
 
 class SeveralDataSetsError(UserError):
@@ -39,7 +40,12 @@ def of_rows(table: pa.Table) -> list[str]:
     told = [found or (name and _only(by_name, name)) or "" for found, name in zip(hashes, names, strict=True)]
     lone = {one for one in told if one}
     rest = next(iter(lone)) if len(lone) == 1 else ""
-    return [one or rest or f"study {study}" for one, study in zip(told, table["study"].to_pylist(), strict=True)]
+    return [one or rest or f"{_OF_STUDY}{study}" for one, study in zip(told, table["study"].to_pylist(), strict=True)]
+
+
+def is_known(data_set: str) -> bool:
+    """Whether a data set of `of_rows` is one that its rows tell, and not whatever their study had."""
+    return not data_set.startswith(_OF_STUDY)
 
 
 def split(table: pa.Table) -> list[tuple[str, pa.Table]]:

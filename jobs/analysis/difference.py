@@ -1,6 +1,6 @@
 """What changed between two sets of results, and how the metric of each configuration changed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -22,7 +22,6 @@ from jobs.results.reader import column_cells
 COLUMNS = ("param.*", *apart.COLUMNS, "code_hash", "data_hash", "env_hash", "env_json", "reason")
 """The columns that this module reads, besides the metric and those that identify a trial."""
 _STUDY, _DATA, _PROTOCOL = "study", "data_hash", "protocol"
-_NAMES = {_DATA: "data (content)"}
 _PLACE = "data.path"
 """The path of a data set, which is not compared: it does not tell the content."""
 
@@ -39,7 +38,7 @@ class ChangedValue:
     """Something that has one value in all of A and another in all of B.
 
     Attributes:
-        what: A parameter's dotted key, `data`, `code`, or the name of a package.
+        what: A parameter's dotted key, `code`, or the name of a package.
         before: Its value in A; None if it has none.
         after: Its value in B; None if it has none.
     """
@@ -55,8 +54,8 @@ class Pair:
 
     Attributes:
         params: The parameters in which configurations differ.
-        before: Mean of the metric over its seeds in A; None without any.
-        after: Mean over its seeds in B; None without any.
+        before: Mean of the metric in A over the shared seeds; if none is shared, over its own; None without any.
+        after: The same in B.
         seeds: Number of seeds that both have.
         difference: Mean of B - A over the shared seeds; None without any.
         half_width: Half the 95 % t-interval of that mean; None for fewer than two shared seeds. The intervals of all
@@ -141,7 +140,8 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
     """Compares two results tables, A and B.
 
     A parameter that has one value in all of A and another in all of B counts as changed. Configurations are the same
-    if all other parameters and the content of the data agree. Each seed is compared only with the same seed.
+    if all other parameters and the content of the data agree: no score is compared across data sets. Each seed is
+    compared only with the same seed.
 
     Args:
         before: The rows of A from `read_results` with `COLUMNS` and the metric, one per trial.
@@ -150,7 +150,8 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
         mode: `max` or `min`.
 
     Raises:
-        UserError: Neither has the metric, or it is a loss and a changed parameter rescales it.
+        UserError: Neither has the metric, or it is a loss and a changed parameter rescales it, or no data set is in
+            both.
     """
     column = metric_column([*before.column_names, *after.column_names], metric)
     before, after = _with_names(before, after)
@@ -183,23 +184,31 @@ def difference(before: pa.Table, after: pa.Table, metric: str, mode: str) -> Dif
     )
 
 
-def _with_names(*tables: pa.Table) -> tuple[pa.Table, ...]:
-    """The tables with the name of each data set in `data_hash`, equal for the same data; see `data_sets.names`."""
-    if any(_DATA not in table.column_names for table in tables):
-        return tables
-    columns = dict.fromkeys(name for table in tables for name in table.column_names)
+def _with_names(before: pa.Table, after: pa.Table) -> tuple[pa.Table, pa.Table]:
+    """The tables with the name of each data set in `data_hash`, equal for the same data; see `data_sets.names`.
+
+    Raises:
+        UserError: No data set is in both.
+    """
+    columns = dict.fromkeys([*before.column_names, *after.column_names])
     columns = [name for name in columns if name in {_DATA, _STUDY} or name.startswith(f"{PARAM}{data_sets.DATA}")]
-    parts = [table.select([name for name in columns if name in table.column_names]) for table in tables]
+    parts = [table.select([name for name in columns if name in table.column_names]) for table in (before, after)]
     both = pa.concat_tables(parts, promote_options="permissive")
     found = data_sets.of_rows(both)
     names = data_sets.names(both, found)
-    told = iter([names[one] for one in found])
-    return tuple(
-        table.set_column(
-            table.column_names.index(_DATA), _DATA, pa.array([next(told) for _ in range(table.num_rows)], pa.string())
+    told = [names[one] if data_sets.is_known(one) else None for one in found]
+    a, b = told[: before.num_rows], told[before.num_rows :]
+    if None not in {*a, *b} and a and b and not {*a} & {*b}:
+        raise UserError(
+            f"A is of {_listed({*a})}, B of {_listed({*b})}: no data set is in both, and no score is compared across "
+            "data sets. Give results on the same data."
         )
-        for table in tables
-    )
+    return _with_data(before, a), _with_data(after, b)
+
+
+def _with_data(table: pa.Table, names: Sequence[str | None]) -> pa.Table:
+    rest = table.drop_columns(_DATA) if _DATA in table.column_names else table
+    return rest.append_column(_DATA, pa.array(names, pa.string()))
 
 
 def _is_equal(a: Mapping[int, float], b: Mapping[int, float]) -> bool:
@@ -239,7 +248,7 @@ def _is_changed(a: _Side, b: _Side, key: str) -> bool:
 
 def _refuse_rescaled(metric: str, column: str, changed: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
     plug_ins = plug_in_names(rows)
-    keys = [_NAMES.get(key, key) for key in changed if rescales_loss(key, plug_ins)] if is_loss(column) else []
+    keys = [key for key in changed if rescales_loss(key, plug_ins)] if is_loss(column) else []
     if keys:
         raise UserError(
             f"A and B cannot be compared by {metric!r}: they differ in {', '.join(keys)}, which can rescale the loss. "
@@ -248,7 +257,7 @@ def _refuse_rescaled(metric: str, column: str, changed: Sequence[str], rows: Seq
 
 
 def _changed_params(a: _Side, b: _Side, changed: Sequence[str]) -> list[ChangedValue]:
-    return [ChangedValue(_NAMES.get(key, key), a.one(key)[1], b.one(key)[1]) for key in changed if key != _STUDY]
+    return [ChangedValue(key, a.one(key)[1], b.one(key)[1]) for key in changed if key != _STUDY]
 
 
 def _changed_code(a: _Side, b: _Side) -> list[ChangedValue]:
@@ -262,8 +271,8 @@ def _changed_code(a: _Side, b: _Side) -> list[ChangedValue]:
     ]
 
 
-def _listed(values: set[str]) -> str | None:
-    return ", ".join(sorted(values)) or None
+def _listed(values: Iterable[str | None]) -> str | None:
+    return ", ".join(sorted(filter(None, values))) or None
 
 
 def _differing_keys(cells: Sequence[Identity]) -> set[str]:
@@ -312,8 +321,8 @@ def _pairs(cells: Cells, mode: str) -> list[Pair]:
     return [
         Pair(
             params=params,
-            before=mean(list(a.values())) if a else None,
-            after=mean(list(b.values())) if b else None,
+            before=_mean_beside(a, b),
+            after=_mean_beside(b, a),
             seeds=len(differences),
             difference=mean(differences) if differences else None,
             half_width=half_width(differences, rounded, known),
@@ -321,6 +330,12 @@ def _pairs(cells: Cells, mode: str) -> list[Pair]:
         )
         for (params, a, b), differences, is_told in zip(cells, found, told, strict=True)
     ]
+
+
+def _mean_beside(own: Mapping[int, float], other: Mapping[int, float]) -> float | None:
+    """The mean over the seeds of both, as that of the difference is; without such seeds, over its own."""
+    values = [own[seed] for seed in sorted(own.keys() & other.keys())] or [*own.values()]
+    return mean(values) if values else None
 
 
 def _verdict(differences: Sequence[float], mode: str, *, is_told: bool) -> str:

@@ -49,7 +49,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 ) -> None:
     """Compare the results in the folders A and B, for a pull request.
 
-    It shows changes of parameters, code, data and packages, the configurations that are in only one of A and B, and for
+    It shows changes of parameters, code and packages, the configurations that are in only one of A and B, and for
     those in both the difference B - A of the metric, seed by seed, with its interval.
     """
     from jobs.analysis.difference import difference

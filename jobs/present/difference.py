@@ -17,7 +17,7 @@ from jobs.present.tables import Column
 from jobs.present.visible import literal, one_line
 
 _SHOWN = 20
-_SAME = "No parameter, data, code or package changed from A to B"
+_SAME = "No parameter, code or package changed from A to B"
 
 
 def difference_text(found: Difference, names: tuple[str, str], fmt: str, width: int | None = None) -> str:

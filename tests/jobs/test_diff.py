@@ -129,15 +129,39 @@ def test_what_changed_is_told_and_does_not_part_the_configurations(tmp_path):
         params={"epochs": 80},
         code_hash="c2",
         env={"torch": "2.7", "numpy": "2"},
-        data_hash="e",
     )
     found = compared(a, b)
     assert {(one.what, one.before, one.after) for one in found.changes} == {
-        ("epochs", 60, 80), ("data (content)", "d", "e"), ("code", "c1", "c2"), ("torch", "2.6", "2.7"),
+        ("epochs", 60, 80), ("code", "c1", "c2"), ("torch", "2.6", "2.7"),
     }  # fmt: skip
     assert [dict(pair.params) for pair in found.pairs] == [{"optimiser.learning_rate": 1e-2}]
     assert [dict(one) for one in found.only_before] == [{"optimiser.learning_rate": 1e-3}]
     assert [dict(one) for one in found.only_after] == [{"optimiser.learning_rate": 1e-1}]
+
+
+def test_no_score_is_compared_across_data_sets(command, tmp_path):
+    """Configurations are paired within the data sets that both have; without such, nothing is compared."""
+    a = fill(tmp_path / "a", params={"data.name": "digits"})
+    b = fill(tmp_path / "b", params={"data.name": "wine"}, data_hash="e", shift=0.02)
+    code, out, err = command("diff", a, b)
+    assert (code, out) == (2, "")
+    assert "A is of digits, B of wine: no data set is in both, and no score is compared across data sets." in err
+    # Of a study on both, the third configuration is on wine in B alone.
+    a = fill(tmp_path / "c", rates=(1, 2, 3), params={"data.name": "digits"})
+    rows = [*attempts("d", rates=(1, 2), params={"data.name": "digits"})]
+    rows += attempts("d", rates=(3,), params={"data.name": "wine"}, data_hash="e")
+    put(tmp_path / "d" / "study=s" / "compact" / "part-A.parquet", serialise(to_table(rows)))
+    found = compared(a, tmp_path / "d")
+    rate = "optimiser.learning_rate"
+    assert [(pair.params[rate], pair.seeds) for pair in found.pairs] == [(1, 4), (2, 4)]
+    assert [dict(one) for one in found.only_after] == [{rate: 3, "data": "wine"}]
+
+
+def test_both_means_are_over_the_seeds_of_the_difference(tmp_path):
+    a, b = fill(tmp_path / "a", seeds=range(5)), fill(tmp_path / "b", seeds=range(3, 6))
+    for pair in compared(a, b).pairs:
+        assert pair.seeds == 2
+        assert pair.after - pair.before == pytest.approx(pair.difference)
 
 
 def test_the_same_results_differ_in_nothing(tmp_path):
@@ -153,7 +177,7 @@ def test_results_that_share_nothing_are_not_said_to_be_the_same(tmp_path):
     told = difference_text(compared(a, b), ("a", "b"), "table", 80)
     assert "2 only in A, 2 only in B. So nothing can be compared." in " ".join(told.split())
     assert "changed from A to B" not in told
-    assert "No parameter, data, code or package changed" in difference_text(compared(a, a), ("a", "a"), "table", 80)
+    assert "No parameter, code or package changed" in difference_text(compared(a, a), ("a", "a"), "table", 80)
 
 
 def test_a_false_alarm_is_rare_over_many_configurations(repeats):

@@ -488,7 +488,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
         ),
         # Two sets of results
         (
-            "No parameter, data, code or package changed from A to B",
+            "No parameter, code or package changed from A to B",
             lambda: diff(TWO, TWO),
             lambda: diff(TWO, replace(TWO, also={"epochs": 3})),
         ),
@@ -497,7 +497,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: diff(replace(TWO, also={"epochs": 2}), replace(TWO, also={"epochs": 3})).replace(
                 "Nothing else changed", ""
             ),
-            lambda: diff(TWO, TWO).replace("No parameter, data, code or package changed from A to B", ""),
+            lambda: diff(TWO, TWO).replace("No parameter, code or package changed from A to B", ""),
         ),
         (
             "? no difference shown over fewer than",
