@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from core.errors import UserError
-from jobs.conclusions.arguments import part_of, wrong
+from jobs.conclusions.arguments import check_text, part_of
 from jobs.conclusions.frames import Frame, framed
 from jobs.present.output import width
 from jobs.present.visible import visible
@@ -52,8 +52,7 @@ class Shown(Generic[Found]):
         Raises:
             UserError: Always.
         """
-        if not isinstance(part, str) or part:
-            wrong("part", part, "leave it out: there is no chart")
+        check_text("part", part, "leave it out")
         raise UserError(f"This has no chart: `.table()` gives its table {next(iter(self.sheets))}.")
 
     def __repr__(self) -> str:
