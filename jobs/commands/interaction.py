@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @click.command("interaction")
 @options.analysed
-@click.argument("first", metavar="A")
-@click.argument("second", metavar="B")
+@click.argument("first", metavar="A", default="")
+@click.argument("second", metavar="B", default="")
 @options.on_metric
 @options.where
 @options.studies
@@ -37,6 +37,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     It shows a heat map with the number of trials in each cell, also for empty cells. For neighbouring values it shows
     how much the effect of A changes with B: the difference of differences with its 95 % interval.
     """
+    # Click would miss A where B is missing, so what is missing is told here.
     inputs.check_order(results, [first, second], "interaction")
     found = _found(results or ("results",), (first, second), metric, where, studies)
     deliver(_text(found, format_of(out, fmt)), out)

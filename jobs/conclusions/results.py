@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jobs.conclusions.proposal import NextStudy
     from jobs.conclusions.ranking import Ranking
     from jobs.present.health import JudgedTrials
+    from jobs.results.storage import Place
 
 _SLICES = 3
 """Slices of an effect that are shown, as by `conclus effect`."""
@@ -236,12 +237,11 @@ class Results:
             UserError: The results are of several studies, or no parameter varies.
         """
         from jobs.conclusions import proposal
-        from jobs.execution.driver import one_study
 
         arguments.check_margin(margin)
         wanted = self._wanted(on, mode)
         path = self._one_path()
-        folder = one_study(path, self.studies)
+        folder = self._one_folder()
         return proposal.shown(*proposal.proposed(path, folder, self.where, wanted, margin))
 
     def health(self) -> Shown[JudgedTrials]:
@@ -280,7 +280,6 @@ class Results:
             UserError: The results are of several studies, there is no such trial, or its clusters are not stored.
         """
         from jobs.conclusions.clusters import Clusters
-        from jobs.execution.driver import one_study
         from jobs.models.choice import choose
 
         if trial is not None and not arguments.is_name(trial):
@@ -288,7 +287,7 @@ class Results:
         arguments.check_switch("label_free", label_free)
         if trial is not None and label_free:
             raise UserError("trial and label_free each name a trial: give one of them.")
-        found = choose(one_study(self._one_path(), self.studies), trial=trial, label_free=label_free)
+        found = choose(self._one_folder(), trial=trial, label_free=label_free)
         return Clusters(found, found.clusters())
 
     def report(self, out: str | Path = "report.html", on: str | None = None, mode: str | None = None) -> Path:
@@ -340,6 +339,22 @@ class Results:
         if len(self.paths) > 1:
             raise UserError(f"This is asked of one folder of results: these are {', '.join(self.paths)}.")
         return self.paths[0]
+
+    def _one_folder(self) -> Place:
+        """The folder of the one study that is read.
+
+        Raises:
+            UserError: There are several, or none.
+        """
+        from jobs.execution.driver import one_study
+        from jobs.results.layout import folders_of, study_name
+
+        path = self._one_path()
+        names = [study_name(folder) for folder in folders_of([path], self.studies)]
+        if len(names) > 1:
+            told = f"conclus.open({path!r}, study={names[0]!r})"
+            raise UserError(f"{path} has several studies, {', '.join(names)}: choose one, as {told}")
+        return one_study(path, self.studies)
 
     def __repr__(self) -> str:
         from jobs.present.visible import one_line

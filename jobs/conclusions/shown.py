@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from core.errors import UserError
-from jobs.conclusions.arguments import part_of
+from jobs.conclusions.arguments import check_text, part_of
 from jobs.conclusions.frames import Frame, framed
 from jobs.present.output import width
 from jobs.present.visible import visible
@@ -45,6 +45,15 @@ class Shown(Generic[Found]):
             UserError: There is no such table or frame, or the frame's package is not installed.
         """
         return framed(self.sheets[part_of(part, self.sheets)](), frame)
+
+    def chart(self, part: str = "") -> alt.TopLevelMixin:
+        """Refuses: it has tables alone.
+
+        Raises:
+            UserError: Always.
+        """
+        check_text("part", part, "leave it out")
+        raise UserError(f"This has no chart: `.table()` gives its table {next(iter(self.sheets))}.")
 
     def __repr__(self) -> str:
         return visible(self.words("table", width())).rstrip("\n")

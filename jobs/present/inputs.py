@@ -39,11 +39,11 @@ def check_order(paths: Sequence[str], params: Sequence[str], command: str) -> No
 
     Args:
         paths: The folders, if any are given.
-        params: The parameters.
+        params: The parameters; empty where fewer were given.
         command: The command, for the message.
 
     Raises:
-        UserError: A folder stands in the place of a parameter.
+        UserError: A folder stands in the place of a parameter, or one of two parameters is missing.
     """
     from jobs.results.layout import PREFIX
     from jobs.results.storage import at, folders, is_folder
@@ -51,10 +51,13 @@ def check_order(paths: Sequence[str], params: Sequence[str], command: str) -> No
     def holds_results(path: str) -> bool:
         return is_folder(place := at(path)) and bool(folders(place, PREFIX))
 
-    if not any(map(holds_results, params)):
+    if all(one and not holds_results(one) for one in params):
         return
-    swapped = [*paths, *params]
-    names = [one for one in swapped if not holds_results(one)] or ["PARAM"]
+    swapped = [one for one in (*paths, *params) if one]
+    names = [one for one in swapped if not holds_results(one)]
+    if len(names) < len(params) == 2:
+        raise UserError(f"{command} takes two parameters, not {len(names)}: {' '.join(names) or 'none was given'}.")
+    names = names or ["PARAM"]
     places = [one for one in swapped if holds_results(one)]
     raise UserError(f"The folder comes first, then the parameter: conclus {command} {' '.join([*places, *names])}")
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from core.config.schema import did_you_mean
 from core.data.told import told
 from core.errors import UserError
 from jobs.results import peek, storage
@@ -78,14 +79,17 @@ def read_results(
         where: An expression such as `learning_rate < 1e-3 and method.name == 'cc'`.
 
     Returns:
-        A table; a column that a file does not have is null in its rows. Damaged or foreign files are left out with a
-        warning.
+        A table; a column that a file does not have is null in its rows, one that none has is left out with a warning.
+        Damaged or foreign files are left out with a warning.
 
     Raises:
         UserError: A path holds no results, or `where` is wrong.
     """
     loaded = load(paths, attempts=attempts, history=history, columns=columns, where=where)
-    for sentence in [*loaded.notes, *loaded.skipped]:
+    there = {*loaded.columns, *loaded.table.column_names}
+    exact = [] if columns is None else [one for one in columns if not {*one} & {*"*?["}]
+    missing = [f"No file has a column {one!r}{did_you_mean(one, there) or '.'}" for one in exact if one not in there]
+    for sentence in [*loaded.notes, *loaded.skipped, *missing]:
         warnings.warn(sentence, stacklevel=2)
     return loaded.table
 

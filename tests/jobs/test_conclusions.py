@@ -196,6 +196,7 @@ def test_the_trials_are_those_of_read_results(stored):
 def test_what_is_asked_wrongly_is_said_in_words(stored, monkeypatch):
     for wrong, words in (
         (lambda: conclus.open("nowhere"), "There is no results folder 'nowhere'"),
+        (lambda: conclus.open("results").health().chart(), "This has no chart: "),
         (lambda: conclus.open("results", study="t"), "There is no study 't' in results"),
         (lambda: stored.effect("lerning_rate"), "learning_rate"),
         (lambda: stored.effect("learning_rate").table("diffs"), "write one of differences, values, slices"),

@@ -494,6 +494,13 @@ def test_the_command_shows_differences_values_and_slices_in_eighty_columns(resul
     assert "more slice" not in command("effect", results, "rate", "--slices", "4")[1]
 
 
+@pytest.mark.parametrize(("words", "told"), [(["rate"], "1: rate"), ([], "0: none was given")])
+def test_a_missing_parameter_of_two_is_told(results, command, words, told):
+    for place in ([results], []):
+        code, _, err = command("interaction", *place, *words)
+        assert (code, f"interaction takes two parameters, not {told}." in err) == (2, True), err
+
+
 def test_machines_get_every_digit(results, command):
     _, out, err = command("effect", results, "rate", "--format", "json")
     first = json.loads(out)[0]

@@ -10,6 +10,7 @@ import pytest
 
 import conclus
 from core.config.trial import parameters
+from core.errors import UserError
 from jobs.results import identity, reader, writer
 from jobs.results.schema import Attempt
 
@@ -95,6 +96,19 @@ def test_of_data_without_labels_the_export_runs(command, tmp_path):
     assert (code, "metric: consensus" in text) == (0, True)
     code, _, err = command("plan", tmp_path / "best.yaml", "--results", tmp_path / "again")
     assert (code, "needs labels" in err) == (0, False), err
+
+
+def test_a_trial_is_found_by_its_key_among_several_studies(finished, command, tmp_path):
+    shutil.copytree(finished / "results", tmp_path / "results")
+    row = {"study": "t", "trial_key": "zz", "config_key": "c", "seed": 0, "attempt_id": "a", "status": "ok"}
+    writer.write(str(tmp_path / "results"), Attempt(**row, params={}, metrics={"acc": 0.5}))
+    key = rows(finished / "results")[0]["trial_key"]
+    code, text, err = command("export", tmp_path / "results", "--trial", key)
+    assert (code, text.startswith(f"# Trial {key} of s by conclus export.")) == (0, True), err
+    code, _, err = command("export", tmp_path / "results", "--trial", "yy")
+    assert (code, "has several studies, s, t" in err) == (2, True)
+    with pytest.raises(UserError, match=r"choose one, as conclus\.open"):
+        conclus.open(tmp_path / "results").next()
 
 
 def test_any_trial_can_be_exported(finished, command, tmp_path):

@@ -289,3 +289,10 @@ def test_a_large_compaction_is_split_into_parts(tmp_path, monkeypatch):
     assert (compact.compact(str(tmp_path))[0].rows, len(trials(tmp_path))) == (5, 0)
     assert len(list((tmp_path / "study=s" / "compact").iterdir())) == 3
     assert reader.read_results(str(tmp_path)).num_rows == 5
+
+
+def test_a_wanted_column_that_no_file_has_is_told(tmp_path):
+    content = {"study": "s", "trial_key": "t", "config_key": "c", "seed": 0, "attempt_id": "a", "status": "ok"}
+    writer.write(str(tmp_path), Attempt(**content, metrics={"nmi": 0.5}))
+    with pytest.warns(UserWarning, match=r"No file has a column 'metric\.nmy'; did you mean 'metric\.nmi'\?"):
+        reader.read_results(str(tmp_path), columns=["metric.nmy", "param.*"])
