@@ -362,8 +362,10 @@ def _refuse(trials: Trials) -> None:
         raise UserError("No parameter varies over the finished trials, so there is nothing to compare.")
     name, data = metric_name(trials.column), trials.data.codes.tolist()
     if len({*zip(data, trials.values.tolist(), strict=True)}) == len({*data}):
-        within = " of each data set" if len({*data}) > 1 else ""
-        raise UserError(f"All finished trials{within} have the same {name}, so there is nothing to explain.")
+        raise UserError(
+            f"All finished trials{' of each data set' if len({*data}) > 1 else ''} have the same {name}, so there is "
+            "nothing to explain."
+        )
     rulers = [key for key in trials.factors if rescales_loss(key, trials.plug_ins)]
     if is_loss(trials.column) and rulers:
         raise UserError(
