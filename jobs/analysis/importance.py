@@ -361,10 +361,9 @@ def _refuse(trials: Trials) -> None:
     if not trials.within_data().factors:
         raise UserError("No parameter varies over the finished trials, so there is nothing to compare.")
     name, data = metric_name(trials.column), trials.data.codes.tolist()
-    if len({*zip(data, trials.values.tolist(), strict=True)}) == len({*data}):
+    if len({*zip(data, trials.values.tolist(), strict=True)}) == (sets := len({*data})):
         raise UserError(
-            f"All finished trials{' of each data set' if len({*data}) > 1 else ''} have the same {name}, so there is "
-            "nothing to explain."
+            f"All finished trials{' of each data set' * (sets > 1)} have the same {name}: there is nothing to explain."
         )
     rulers = [key for key in trials.factors if rescales_loss(key, trials.plug_ins)]
     if is_loss(trials.column) and rulers:

@@ -56,7 +56,7 @@ def planted(rng, *, missing=0.1, product_of=0.0):
 def test_of_equal_values_nothing_is_explained_by_anything(value, seeds):
     rows = [{"a": float(a), "b": float(b)} for a, b in product(range(3), range(3)) for _ in range(seeds)]
     made = trials(rows, [value] * len(rows), seeds=[*range(seeds)] * 9)
-    with pytest.raises(UserError, match="All finished trials have the same nmi, so there is nothing to explain"):
+    with pytest.raises(UserError, match="All finished trials have the same nmi: there is nothing to explain"):
         importance(made)
     # Of two data sets only what differs within one counts.
     data = factor_of("data", ["d", "e", "d"] * (3 * seeds))
