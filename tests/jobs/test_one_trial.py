@@ -62,7 +62,7 @@ def test_of_two_running_trials_one_is_read_and_ended_and_goes_on_later(folder, c
     assert {f"epoch 1 of seed {mine}", "from C"} <= set(out.splitlines())
     assert f"of seed {other}" not in out
     code, _, err = command("stop", results, "--trial", "")
-    assert (code, "2 trials begin with ''" in err) == (2, True)
+    assert (code, "write the first characters of a trial's key" in err) == (2, True)
     code, _, err = command("stop", results, "--trial", "nothing")
     assert (code, "no trial nothing is running" in err) == (2, True)
     before = len(epochs(mine))
