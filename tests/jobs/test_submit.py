@@ -304,7 +304,7 @@ NOT_FOLLOWED = {
 
 
 def test_the_page_on_clusters_can_be_followed_word_for_word(nodes, here, command, root, monkeypatch):
-    (here / "study.yaml").write_text(STUDY.format(name="page", epochs=400, seeds=[0]))
+    (here / "study.yaml").write_text(STUDY.format(name="page", epochs=4000, seeds=[0]))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:/usr/bin:/bin")
     shell = [one.text for one in blocks(root / "docs" / "cluster.md") if one.language == "sh"]
     assert all(any(text.startswith(begin) for text in shell) for begin in NOT_FOLLOWED)
