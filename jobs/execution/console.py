@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import pyarrow
 
 from cluster.executor import GRACE_SECONDS, Event, Stop
 from core.data.object_store import bare, has_credentials
@@ -255,10 +256,13 @@ def _stopped_by_signals(stop: Stop, *, is_quiet: bool) -> Generator[None]:
             click.echo(err=True)
         remark(["stopping: running trials are being kept resumable; Ctrl-C again quits at once"])
 
+    # Arrow would put its own handler in place of this one while it reads, and end that reading as if it had failed.
+    pyarrow.enable_signal_handlers(False)
     kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
     finally:
+        pyarrow.enable_signal_handlers(True)
         for number, before in kept.items():
             signal.signal(number, before)
 

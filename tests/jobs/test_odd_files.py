@@ -314,7 +314,8 @@ def test_a_folder_that_no_study_is_called_by_is_told_and_never_touched(tmp_path,
     """Its rows cannot be given a study: compaction made a file of them that nobody reads, and deleted them."""
     monkeypatch.chdir(tmp_path)
     for number in range(4):
-        writer.write("r", Attempt(**vars_of(attempt(str(number))) | {"params": {"x": float(number)}, "seconds": 1.0}))
+        own = {"params": {"x": float(number)}, "seconds": 1.0, "metrics": {"nmi": 0.5 + number / 10}}
+        writer.write("r", Attempt(**vars_of(attempt(str(number))) | own))
     odd = tmp_path / "r" / name
     shutil.copytree(tmp_path / "r" / "study=s", odd)
     before = sorted((path, path.read_bytes()) for path in odd.rglob("*.parquet"))
