@@ -68,8 +68,8 @@ def command(
     click.echo("\n\n".join("\n".join(fitted(one_line(line), sys.stdout) for line in lines) for lines in shown))
 
 
-def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
-    """Checks the data as `run` does and prints how they were read, without repeating lines printed before."""
+def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> Plan:
+    """Checks the data as `run` does, prints how they were read without repeating lines, and returns what `run` runs."""
     from jobs.planning.data_check import check_data
     from jobs.present.bar import preparing
 
@@ -80,12 +80,13 @@ def _look(plan: Plan, gates: dict[str, str | None], told: set[str]) -> None:
     remark(lines)
     if lines:
         remark([f"(data read in {checked.seconds:.1f} s)"])
+    return checked.plan
 
 
 def _stages(
     course: StagedStudy,
     results: str,
-    look: Callable[[Plan, dict[str, str | None], set[str]], None] | None,
+    look: Callable[[Plan, dict[str, str | None], set[str]], Plan] | None,
     *,
     probe: bool,
     price: str | None,
@@ -104,7 +105,7 @@ def _stages(
             plan = known(planning.make(read), results)
         stored, warnings = plan.statuses(results)
         if look is not None:
-            look(plan, course.gates(place), told)
+            plan = look(plan, course.gates(place), told)
         for warning in (*warnings, *unheard(read)):
             remark([f"warning: {warning}"])
         if read.budget.over and _left(plan, stored):

@@ -60,10 +60,15 @@ class KnownSpread:
 
 
 def told(plan: Plan, results: str) -> list[str]:
-    """A sentence on the smallest difference that the study can see; none where nothing is compared over seeds."""
+    """A sentence on the smallest difference that the study can see; none where nothing is compared over seeds.
+
+    Of the consensus it is whether it will compare the trials at all.
+    """
     metric, seeds = metric_name(plan.study.select.metric), len(plan.study.seeds)
+    if metric == CONSENSUS:
+        return _apart(plan)
     count = competing(plan)
-    if count < 2 or metric == CONSENSUS or plan.study.search.scheduler == "pbt":
+    if count < 2 or plan.study.search.scheduler == "pbt":
         return []
     if seeds < 2:
         return ["  with 1 seed no two configurations can be told apart: give more seeds"]
@@ -83,6 +88,20 @@ def told(plan: Plan, results: str) -> list[str]:
     return [
         f"  with {seeds} seeds and {given},",
         f"  differences of {metric} {under if ends[0] else 'of any size'} stay ties in over 20 of 100 studies",
+    ]
+
+
+def _apart(plan: Plan) -> list[str]:
+    found: dict[str, set[int | str | None]] = {}
+    for one in plan.trials:
+        found.setdefault(one.data_hash, set()).add(one.config.n_clusters)
+    counts = max(found.values(), key=len, default=set[int | str | None]())
+    if len(counts) < 2:
+        return []
+    given = min(one for one in counts if isinstance(one, int))
+    return [
+        "  the consensus does not compare different n_clusters: each has its own ranking,",
+        f"  as `conclus aggregate --where 'n_clusters == {given}'` shows",
     ]
 
 

@@ -156,6 +156,23 @@ def test_where_no_configurations_are_compared_over_seeds_nothing_is_said(plan, a
     assert "stay ties" not in plan(*arguments)
 
 
+def test_the_consensus_is_told_not_to_compare_numbers_of_clusters(plan, command, tmp_path):
+    told = "the consensus does not compare different n_clusters: each has its own ranking, "
+    several = ["--set", "space.learning_rate={grid: [1.0e-3]}", "--set", "space.n_clusters={grid: [4, 3]}"]
+    by_consensus = ["--set", "select.metric=consensus"]
+    assert f"{told}as `conclus aggregate --where 'n_clusters == 3'` shows" in plan(*several, *by_consensus)
+    assert told not in plan(*by_consensus)
+    assert told not in plan(*several)
+    # Data without labels are selected by consensus, whatever the file leaves out.
+    (tmp_path / "mine.csv").write_text("a,b\n" + "".join(f"{row % 3},{row / 9}\n" for row in range(12)))
+    (tmp_path / "s.yaml").write_text(STUDY)
+    here = ["--set", f"data={{name: file, path: {tmp_path / 'mine.csv'}}}", "--set", "trial.epochs=1"]
+    code, out, err = command("plan", tmp_path / "s.yaml", *here, *several, "--results", tmp_path / "r")
+    assert code == 0, err
+    assert told in " ".join(out.split())
+    assert "stay ties" not in out
+
+
 def test_one_seed_sees_nothing(plan):
     assert "with 1 seed no two configurations can be told apart: give more seeds" in plan("--set", "seeds=[0]")
 
