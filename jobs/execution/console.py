@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import pyarrow
 
 from cluster.executor import GRACE_SECONDS, Event, Stop
 from core.data.object_store import bare, has_credentials
@@ -245,6 +244,7 @@ def _stopped_by_signals(stop: Stop, *, is_quiet: bool) -> Generator[None]:
     Before and after, every Ctrl-C ends it at once: planning has nothing to save and may wait long for a slow disk.
     SIGUSR1, by which Slurm announces the end of the time limit, only ever asks trials to stop.
     """
+    import pyarrow as pa
 
     def handle(number: int, _frame: Any) -> None:
         if stop.requested:
@@ -257,12 +257,12 @@ def _stopped_by_signals(stop: Stop, *, is_quiet: bool) -> Generator[None]:
         remark(["stopping: running trials are being kept resumable; Ctrl-C again quits at once"])
 
     # Arrow would put its own handler in place of this one while it reads, and end that reading as if it had failed.
-    pyarrow.enable_signal_handlers(False)
+    pa.enable_signal_handlers(enable=False)
     kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)}
     try:
         yield
     finally:
-        pyarrow.enable_signal_handlers(True)
+        pa.enable_signal_handlers(enable=True)
         for number, before in kept.items():
             signal.signal(number, before)
 
