@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import io
 import math
-import pickle
 import re
 import tarfile
 from collections.abc import Callable
@@ -22,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from core.data.columns import Part, Wanted, check_named, listed
 from core.data.dataset import damage, fault
 from core.data.labels import NO_NUMBER
+from core.data.pickles import UNPICKLING, PlainUnpickler
 from core.data.prepared import gathered
 from core.data.stored import Records
 
@@ -318,35 +318,13 @@ def _meta(held: _Held, name: str, key: str) -> list[str]:
 
 def _unpickled(held: _Held, name: str) -> dict[str, Any]:
     """A pickled mapping of plain values and arrays; nothing else of a pickle is made or run."""
-    unpickling = (pickle.UnpicklingError, TypeError, AttributeError, IndexError, AssertionError)
     try:
         with held.open(name) as stream:
-            found = _Plain(stream, encoding="bytes").load()
+            found = PlainUnpickler(stream, encoding="bytes").load()
         return {one.decode() if isinstance(one, bytes) else str(one): value for one, value in found.items()}
-    except (*unpickling, *damage()) as error:
+    except (*UNPICKLING, *damage()) as error:
         reason = " ".join(str(error).split())[:200]
         raise fault(held.where / name, f"it cannot be read as a pickle of arrays ({reason}): copy it again") from error
-
-
-class _Plain(pickle.Unpickler):
-    """Makes arrays, numbers, texts, lists and mappings, and refuses all other objects of a pickle."""
-
-    def find_class(self, module_name: str, global_name: str, /) -> Any:
-        """What a pickle calls by a name: only what numpy's arrays need.
-
-        Raises:
-            UnpicklingError: it is something else, which may run any code.
-        """
-        import numpy as np
-
-        # Python 3 writes bytes so for Python 2.
-        known = {"_codecs.encode": lambda text, _: str(text).encode("latin1")}
-        known |= {"numpy.ndarray": np.ndarray, "numpy.dtype": np.dtype}
-        known |= {f"numpy.{core}.multiarray._reconstruct": np.empty(0).__reduce__()[0] for core in ("core", "_core")}
-        found = known.get(f"{module_name}.{global_name}")
-        if found is None:
-            raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}, which is never run")
-        return found
 
 
 def _read_stl_10(held: _Held, wanted: Wanted) -> Part:

@@ -10,14 +10,16 @@ import contextlib
 import io
 import os
 import re
+import zlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, ClassVar, overload
 
 from core.data.columns import listed, printable
 from core.data.dataset import content_hash, damage, fault, tree_hash, user_path
+from core.data.pickles import UNPICKLING, PlainUnpickler
 from core.formats.records import read_texts, texts_file
 
 if TYPE_CHECKING:
@@ -246,16 +248,28 @@ def _newsgroups_file() -> Path:
     return file
 
 
+class _Bunch(dict[str, Any]):
+    """Stands for scikit-learn's: a mapping with attributes."""
+
+
+class _Posts(PlainUnpickler):
+    more: ClassVar[Mapping[str, Any]] = dict.fromkeys(("sklearn.utils._bunch.Bunch", "sklearn.utils.Bunch"), _Bunch)
+
+
 def _loaded(file: Path, removed: tuple[str, ...]) -> list[Any]:
-    """The posts for training and those for testing, as scikit-learn reads them."""
+    """The posts for training and those for testing, as scikit-learn reads them.
+
+    It unpickles the file, which could run any code; so it is first seen to hold nothing but its posts.
+    """
     from sklearn.datasets import fetch_20newsgroups
 
     said = io.StringIO()
     kept: dict[str, Any] = {"data_home": file.parent, "download_if_missing": False}
     try:
+        _Posts(io.BytesIO(zlib.decompress(file.read_bytes()))).load()
         with contextlib.redirect_stdout(said):  # where it says what is wrong with the file
             return [fetch_20newsgroups(subset=one, shuffle=False, remove=removed, **kept) for one in ("train", "test")]
-    except (*damage(), AttributeError, TypeError) as error:
+    except (*damage(), *UNPICKLING, zlib.error) as error:
         reason = " ".join(f"{said.getvalue()} {error}".replace(_RULE, "").split())[:200]
         raise fault(file, f"scikit-learn cannot read it ({reason}): let it fetch the data set again") from error
 

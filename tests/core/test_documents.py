@@ -6,8 +6,10 @@ import hashlib
 import io
 import json
 import os
+import pickle
 import re
 import tarfile
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -526,6 +528,11 @@ def newsgroups(tmp_path, monkeypatch):
     return home / "20news-bydate_py3.pkz"
 
 
+class Hostile:
+    def __reduce__(self):
+        return os.mkdir, ("ran",)
+
+
 def test_twenty_newsgroups_are_read_where_they_are(newsgroups):
     data = documents.load(path="20newsgroups")
     assert data.feature_names == (
@@ -534,12 +541,19 @@ def test_twenty_newsgroups_are_read_where_they_are(newsgroups):
     )
     assert data.parts.tolist() == [0] * 6 + [2] * 4
     assert data.class_names == ("rec.autos", "sci.space")
+    for protocol in range(2, pickle.HIGHEST_PROTOCOL + 1):  # The default one grows with Python.
+        held = pickle.loads(zlib.decompress(newsgroups.read_bytes()))
+        newsgroups.write_bytes(zlib.compress(pickle.dumps(held, protocol)))
+        assert documents.load(path="20newsgroups").feature_names == data.feature_names
     bare = documents.load(path="20newsgroups", remove=("headers",), labels="none", split_by="none")
     assert bare.feature_names == ("car", "moon", "word0", "word1", "word2")
     assert (bare.labels, bare.parts) == (None, None)
     saying("`remove` names 'signatures'", path="20newsgroups", remove=("signatures",))
     newsgroups.write_bytes(b"broken")
     saying("scikit-learn cannot read it", path="20newsgroups")
+    newsgroups.write_bytes(zlib.compress(pickle.dumps({"train": Hostile()})))
+    saying("which is never run", path="20newsgroups")
+    assert not Path("ran").exists()
     newsgroups.unlink()
     saying("is not on this machine, and conclus downloads nothing", path="20newsgroups")
     assert not newsgroups.exists()
