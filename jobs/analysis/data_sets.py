@@ -93,6 +93,7 @@ def names(table: pa.Table, found: Sequence[str]) -> dict[str, str]:
         found: The data set of each row; see `of_rows`.
     """
     columns = _options(table)
+    paths = column_cells(table, f"{PARAM}{DATA}path")
     called = _called(columns, table.num_rows)
     first: dict[str, int] = {}
     for place, one in enumerate(found):
@@ -105,7 +106,7 @@ def names(table: pa.Table, found: Sequence[str]) -> dict[str, str]:
     told: dict[str, str] = {}
     for name, those in alike.items():
         places = [first[one] for one in those]
-        words = _ends(name, [columns.get("path", [None] * table.num_rows)[place] for place in places])
+        words = _ends(name, [paths[place] for place in places])
         differ = [
             option
             for option, cells in columns.items()

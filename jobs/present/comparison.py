@@ -106,12 +106,16 @@ def leaderboard_blocks(
 
 
 def comparison_blocks(
-    found: Sequence[Comparison], fmt: str, width: int | None = None, labels: ShownNames | None = None
+    found: Sequence[Comparison],
+    fmt: str,
+    width: int | None = None,
+    labels: ShownNames | None = None,
+    top: int | None = None,
 ) -> list[str]:
-    """The tables and sentences of the comparisons; none if there is nothing to compare."""
+    """The tables, of at most `top` rows, and sentences of the comparisons; none if there is nothing to compare."""
     if not is_shown(found):
         return []
-    sheets = comparison_sheets(found, fmt, labels)
+    sheets = comparison_sheets(first_rows(found, top), fmt, labels)
     blocks = [part for title, sheet in sheets for part in (title, sheet.render(fmt, width))]
     return [*blocks, *_together(comparison_notes(found, fmt, labels), fmt, width)]
 
@@ -150,6 +154,12 @@ def comparison_sheets(
         )
         for one in found
     ]
+
+
+def first_rows(found: Sequence[Comparison], top: int | None) -> list[Comparison]:
+    """The comparisons with the first so many rows of the first one; all rows for None."""
+    kept = {row_key(row) for row in found[0].rows[:top]}
+    return [replace(one, rows=tuple(row for row in one.rows if row_key(row) in kept)) for one in found]
 
 
 def comparison_rows(found: Sequence[Comparison]) -> Sheet:
