@@ -84,7 +84,7 @@ def _infeasible_text(board: Leaderboard, entry: Entry) -> str:
 def header(board: Leaderboard, width: int | None, labels: ShownNames | None = None) -> str:
     """The constant parameters that are not as by default, in lines of at most `width` characters."""
     words = settings_text(replace(board, constant=chosen_settings(board.constant, board)), labels).split()
-    told = f"the same in all: {' '.join(words)}".replace("all: in all", "all")
+    told = " ".join(["the same in all:", *words]).replace("all: in all", "all")
     return "".join(f"{line}\n" for line in _wrapped(told.split(), width)) + "\n" if words else ""
 
 
