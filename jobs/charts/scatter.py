@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -38,7 +38,9 @@ from jobs.present.names import USUAL, ShownNames
 
 _HEIGHT = 210
 _NAMED = 8
-_BESIDE = (("left", 7, -5), ("right", -7, -5), ("left", 7, 8), ("right", -7, 8))
+_Place = tuple[Literal["left", "right"], int, int]
+_Box = tuple[float, float, float, float]
+_BESIDE: tuple[_Place, ...] = (("left", 7, -5), ("right", -7, -5), ("left", 7, 8), ("right", -7, 8))
 """Where a name may stand beside its mark: its alignment, and how far it is from the mark, in pixels."""
 _WIDTH = 320
 """About the pixels across a drawing."""
@@ -211,12 +213,9 @@ def _scatter(
     return declared(layers, _HEIGHT, words, picked(), crowd=len(points) > CROWD)
 
 
-_Box = tuple[float, float, float, float]
-
-
 def _labels(
     points: Sequence[Mapping[str, Any]], named: Sequence[Mapping[str, Any]]
-) -> dict[tuple[str, int, int], list[dict[str, Any]]]:
+) -> dict[_Place, list[dict[str, Any]]]:
     """The names of points by where they stand beside their marks, of `_BESIDE`, so that none is over another one.
 
     Each stands where it is over the fewest marks. One that has no free place is left out: the pointer tells it.
@@ -227,7 +226,7 @@ def _labels(
     marks = [(x - 4, y - 4, x + 4, y + 4) for x, y in zip(xs, ys, strict=True)]
     pixels = {id(one): (x, y) for one, x, y in zip(points, xs, ys, strict=True)}
     taken: list[_Box] = []
-    found: dict[tuple[str, int, int], list[dict[str, Any]]] = {}
+    found: dict[_Place, list[dict[str, Any]]] = {}
     for one in named:
         boxes = {place: _box(pixels[id(one)], place, len(one["name"])) for place in _BESIDE}
         free = [place for place, box in boxes.items() if not any(_meet(box, other) for other in taken)]
@@ -244,7 +243,7 @@ def _pixels(values: Sequence[float], room: int) -> list[float]:
     return [room * (one - low) / (high - low) if high > low else room / 2 for one in values]
 
 
-def _box(at: tuple[float, float], place: tuple[str, int, int], letters: int) -> _Box:
+def _box(at: tuple[float, float], place: _Place, letters: int) -> _Box:
     (x, y), (align, dx, dy), (wide, tall) = at, place, _LETTER
     start = x + dx - (letters * wide if align == "right" else 0)
     return start, y + dy - tall / 2, start + letters * wide, y + dy + tall / 2

@@ -1,11 +1,13 @@
 """The Pareto front of several metrics, and configurations that break a constraint."""
 
+import re
 from itertools import combinations
 from operator import ge, gt
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import vl_convert
 
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.pareto import Aims, InfeasibleError, front, judge, violation
@@ -260,3 +262,11 @@ def test_the_title_of_a_page_counts_what_has_no_rank_as_its_table_does(tmp_path)
         writer.write(str(tmp_path), row)
     contents = gather([str(tmp_path)], "nmi", "max", aims=Aims.of(SELECT))
     assert subtitle(contents).startswith("3 trials · 3 configurations ·")
+
+
+def test_what_marks_mean_stands_one_below_the_other_on_a_telephone():
+    cells = {"a": [(0.9, 1.0, 3.0)], "b": [(0.5, 5.0, 9.0)], "c": [(0.6, 2.0, 9.0)]}
+    (chart,) = scatter.fronts(leaderboard(table(cells), "nmi", "max", Aims.of(SELECT))).values()
+    drawn = [vl_convert.vegalite_to_svg(chart | {"width": width}) for width in (280, 600)]
+    narrow, wide = (float(re.search(r'height="([\d.]+)', one)[1]) for one in drawn)
+    assert narrow > wide + 10
