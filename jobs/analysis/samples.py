@@ -14,7 +14,7 @@ from core.errors import UserError, counted
 from core.evaluation.rules import NO_HELP
 from core.seal import canonical_json
 from jobs.analysis.data_sets import NAME
-from jobs.analysis.outcomes import lost, reason_code
+from jobs.analysis.outcomes import codes, lost
 from jobs.results.names import PARAM
 from jobs.study.keys import defaults
 
@@ -179,14 +179,11 @@ def course_notes(table: pa.Table) -> list[str]:
 
 def _warning_notes(table: pa.Table) -> list[str]:
     """Sentences with the warnings of finished trials, counted by code, and on those whose training did not help."""
-    if "reason" not in table.column_names:
-        return []
-    rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    reasons = [one for status, reason in rows if status == "ok" and reason for one in reason.split("; ")]
-    codes = Counter(map(reason_code, reasons))
-    unhelped = codes.pop(NO_HELP, 0)
-    told = ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
-    said = [f"Finished trials with a warning (column reason): {told}."] if codes else []
+    rows = zip(table["status"].to_pylist(), codes(table), strict=True)
+    found = Counter(code for status, own in rows if status == "ok" for code in own)
+    unhelped = found.pop(NO_HELP, 0)
+    told = ", ".join(f"{code} in {count}" for code, count in sorted(found.items()))
+    said = [f"Finished trials with a warning (conclus health tells more): {told}."] if found else []
     if unhelped:
         said.append(
             f"In {counted(unhelped, 'trial')} training did not help: the clusters that were found in the input before "
