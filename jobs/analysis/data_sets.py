@@ -16,6 +16,12 @@ COLUMNS = ("data_hash",)
 """What this module reads of the store, beside parameters and what identifies a trial."""
 DATA = "data."
 """How the keys of a data set begin."""
+NAME = f"{DATA}name"
+_NAMED_BY = dict.fromkeys(("documents", "file", "multiview", "pairs", "scene", "text"), "path") | {
+    "scikit-learn": "table",
+    "torchvision": "set",
+}
+"""Of the plug-ins that read several data sets: the option that tells which. The others are data sets themselves."""
 _DIGITS = 8
 _OF_STUDY = "study "
 
@@ -27,15 +33,15 @@ class SeveralDataSetsError(UserError):
 def of_rows(table: pa.Table) -> list[str]:
     """The data set of each row, as a text that is equal for rows of the same data.
 
-    It is the hash of the data's content. A row without one, as an imported row, is told by `data.name`: it belongs to
-    the only data with this name, if there is one. A row that tells neither belongs to the only data set of the table,
-    or else to one of its study's own.
+    It is the hash of the data's content. A row without one, as an imported row, is told by its name: it belongs to the
+    only data that is called so, or is read by the plug-in of this name, if there is one. A row that tells neither
+    belongs to the only data set of the table, or else to one of its study's own.
     """
     hashes = column_cells(table, "data_hash")
-    names = column_cells(table, f"{PARAM}data.name")
+    names = _called(options := _options(table), table.num_rows)
     by_name: dict[str, set[str]] = {}
-    for found, name in zip(hashes, names, strict=True):
-        if found and name:
+    for found, *both in zip(hashes, names, options.get("name", names), strict=True):
+        for name in both if found else ():
             by_name.setdefault(name, set()).add(found)
     told = [found or (name and _only(by_name, name)) or "" for found, name in zip(hashes, names, strict=True)]
     lone = {one for one in told if one}
@@ -77,44 +83,89 @@ def refuse_several(table: pa.Table, rows: Sequence[int]) -> None:
 
 
 def names(table: pa.Table, found: Sequence[str]) -> dict[str, str]:
-    """A name for each data set, no two of which are equal: `digits`, or `iris.csv` where two are files.
+    """A name for each data set, no two of which are equal: `digits`; of a file, `iris` or `one/iris.csv`.
+
+    Several of one name are told apart by the ends of their paths, else by the options in which they differ, else by
+    their hashes.
 
     Args:
         table: Rows with the parameters of `data`.
         found: The data set of each row; see `of_rows`.
     """
-    columns = {
-        name.removeprefix(f"{PARAM}{DATA}"): table[name].to_pylist()
-        for name in sorted(table.column_names)
-        if name.startswith(f"{PARAM}{DATA}")
-    }
+    columns = _options(table)
+    paths = column_cells(table, f"{PARAM}{DATA}path")
+    called = _called(columns, table.num_rows)
     first: dict[str, int] = {}
     for place, one in enumerate(found):
-        if one not in first or not _called(columns, first[one]):
+        if one not in first or not called[first[one]]:
             first[one] = place
-    called = {one: _called(columns, place) or one.removeprefix("data ") for one, place in first.items()}
+    given = {one: called[place] or one.removeprefix("data ") for one, place in first.items()}
+    alike: dict[str, list[str]] = {}
+    for one, name in given.items():
+        alike.setdefault(name, []).append(one)
     told: dict[str, str] = {}
-    for one, place in first.items():
-        alike = [first[other] for other, name in called.items() if name == called[one]]
-        differ = {
-            option: _shown(option, cells[place])
+    for name, those in alike.items():
+        places = [first[one] for one in those]
+        words = _ends(name, [paths[place] for place in places])
+        differ = [
+            option
             for option, cells in columns.items()
-            if option != "name" and len({_shown(option, cells[other]) for other in alike}) > 1
-        }
-        first_word = differ.pop("path", called[one])
-        told[one] = " ".join([first_word, *(f"{option}={value}" for option, value in differ.items())])
+            if option != "path" and len({_shown(cells[place]) for place in places}) > 1
+        ]
+        for one, place, word in zip(those, places, words, strict=True):
+            more = [f"{option}={_shown(columns[option][place])}" for option in differ if words.count(word) > 1]
+            told[one] = " ".join([word, *more])
     counts = [*told.values()]
     return {one: f"{name} {one[:_DIGITS]}" if counts.count(name) > 1 else name for one, name in told.items()}
 
 
-def _called(columns: Mapping[str, Sequence[Any]], place: int) -> str:
-    return str(columns["name"][place] or "") if "name" in columns else ""
+def keys_in(name: str, params: Mapping[str, Any]) -> set[str]:
+    """The keys of those parameters that a data set's name tells, as `wine` does `data.table=wine`; see `names`."""
+    words = name.split()
+    keys = {key for key in params if key.startswith(DATA)}
+    chosen = f"{DATA}{_naming(params.get(NAME))}"
+    return keys & {NAME, chosen, *(key for key in keys if f"{key.removeprefix(DATA)}={_shown(params[key])}" in words)}
 
 
-def _shown(option: str, value: Any) -> str:
-    """The value of an option; of a path, which differs between machines, its last part."""
-    if option == "path" and value:
-        return PurePosixPath(PureWindowsPath(str(value)).as_posix()).name
+def _options(table: pa.Table) -> dict[str, list[Any]]:
+    """The options of the data set of each row, by their names."""
+    start = f"{PARAM}{DATA}"
+    there = sorted(name for name in table.column_names if name.startswith(start))
+    return {name.removeprefix(start): table[name].to_pylist() for name in there}
+
+
+def _called(columns: Mapping[str, Sequence[Any]], count: int) -> list[str]:
+    """What each row's data set is called: of a file, its name without its ending; empty where the row does not tell."""
+    readers = columns.get("name", [None] * count)
+    found: list[str] = []
+    for place, reader in enumerate(readers):
+        option = _naming(reader)
+        value = str(columns.get(option, readers)[place] or "")
+        found.append((_pure(value).stem if option == "path" else value) or str(reader or ""))
+    return found
+
+
+def _naming(reader: Any) -> str:
+    """The option that names the data set; results have plug-ins' names with underscores, too."""
+    return _NAMED_BY.get(str(reader).replace("_", "-"), "name")
+
+
+def _ends(name: str, paths: Sequence[Any]) -> list[str]:
+    """The shortest ends of the paths that tell them apart; the name where there is no path, or only one."""
+    parts = [_pure(str(path)).parts if path else () for path in paths]
+    if len({*parts}) < 2:
+        return [name] * len(parts)
+    several = range(1, max(map(len, parts)) + 1)
+    size = next(size for size in several if len({one[-size:] for one in parts}) == len({*parts}))
+    return ["/".join(one[-size:]) or name for one in parts]
+
+
+def _pure(path: str) -> PurePosixPath:
+    """A path of any system."""
+    return PurePosixPath(PureWindowsPath(path).as_posix())
+
+
+def _shown(value: Any) -> str:
     return "-" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -134,7 +134,8 @@ class _Cell:
 
 def wanted_columns(metric: str, aims: Aims = NO_AIMS, *, alone: bool = False) -> list[str]:
     """The columns that a leaderboard reads: reading fewer is faster; with `alone`, no scores but the ranking one."""
-    own = [f"{PARAM}*", metric, f"metric.{metric}", f"health.{metric}", "reason", "data_hash", samples.CONTINUED]
+    own = [f"{PARAM}*", metric, f"metric.{metric}", f"health.{metric}", "data_hash", *outcomes.COLUMNS]
+    own.append(samples.CONTINUED)
     others = () if alone else (*(f"{of_epoch(metric)}{name}" for name in SECONDARY), FOUND_COLUMN)
     ranks = () if alone and metric != CONSENSUS else selection.COLUMNS
     return [*own, *others, *apart.COLUMNS, *ranks, *aims.columns]

@@ -11,10 +11,12 @@ import pyarrow as pa
 from core.config import plugins
 from core.config.schema import nearest
 from core.errors import UserError
+from core.evaluation.health import OK
 from jobs.analysis.intervals import mean
 from jobs.analysis.scores import metric_name
 from jobs.results.header import FINISHED
 from jobs.results.names import METRIC, PARAM
+from jobs.results.reader import column_cells
 
 HEALTH = "health."
 LOST = frozenset({"DIVERGED", "OUT_OF_MEMORY", "TIMEOUT"})
@@ -86,9 +88,20 @@ def outcomes(table: pa.Table) -> Outcomes:
     )
 
 
+COLUMNS = ("reason", "verdict")
+"""The columns that `codes` reads."""
+
+
 def reason_code(text: str) -> str:
     """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `COLLAPSED` for `COLLAPSED@12: Most …`."""
     return text.partition(":")[0].partition("=")[0].partition("@")[0]
+
+
+def codes(table: pa.Table) -> list[frozenset[str]]:
+    """The codes of each row's verdict, which `conclus health` tells, too; of a row without one, those of its reason."""
+    verdicts, reasons = column_cells(table, "verdict"), column_cells(table, "reason")
+    texts = [verdict or reason or "" for verdict, reason in zip(verdicts, reasons, strict=True)]
+    return [frozenset(map(reason_code, text.split("; "))) - {"", OK} for text in texts]
 
 
 def having(table: pa.Table, code: str) -> list[bool]:

@@ -12,8 +12,11 @@ import pyarrow as pa
 
 from core.errors import UserError, counted
 from core.evaluation.rules import NO_HELP
-from jobs.analysis.outcomes import lost, reason_code
+from core.seal import canonical_json
+from jobs.analysis.data_sets import NAME
+from jobs.analysis.outcomes import codes, lost
 from jobs.results.names import PARAM
+from jobs.study.keys import defaults
 
 POPULATION = "pbt"
 """The value of the column `source` for a member of a population; see `jobs.planning.pbt`."""
@@ -58,10 +61,29 @@ def constants(values: Mapping[str, Sequence[Any]]) -> tuple[dict[str, Any], froz
             several = len({*by_method.values()}) > 1
             if several and not key.startswith("method."):
                 continue
-            told = ", ".join(sorted(f"{_shown(cell)} ({method})" for method, cell in by_method.items()))
-            found[key] = told if several else next(iter(by_method.values()))
+            found[key] = _by_method(by_method) if several else next(iter(by_method.values()))
             with_method.add(key)
     return found, frozenset(with_method)
+
+
+def chosen(constant: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Those of the settings that are not as by default, and the names of the method and of the data set.
+
+    Args:
+        constant: The settings that tell no configurations apart; see `constants`.
+        configurations: All parameters of each configuration, with the names of its plug-ins.
+    """
+    names = {tuple((key, one) for key, one in each.items() if key.endswith(".name")) for each in configurations}
+    usual = [(dict(one).get(METHOD), defaults(dict(one))) for one in names]
+
+    def is_usual(key: str, value: Any) -> bool:
+        own = [(method, one[key]) for method, one in usual if key in one]
+        told = _by_method({method: one for method, one in own if one is not None})
+        # The results have lists as texts.
+        plain = (canonical_json(one) if isinstance(one, list) else one for _, one in own)
+        return bool(own) and (value == told or all(value == one for one in plain))
+
+    return {key: one for key, one in constant.items() if key in {METHOD, NAME} or not is_usual(key, one)}
 
 
 def settings(tables: Sequence[pa.Table]) -> tuple[dict[str, Any], frozenset[str]]:
@@ -105,6 +127,10 @@ def best_row(values: Mapping[int, float | None], attempts: Sequence[str | None],
     sign = -1 if maximise else 1
     ranked = [(sign * value, attempts[row] or "", row) for row, value in values.items() if value is not None]
     return min((one for one in ranked if isfinite(one[0])), default=(0, "", None))[2]
+
+
+def _by_method(values: Mapping[Any, Any]) -> str:
+    return ", ".join(sorted(f"{_shown(value)} ({method})" for method, value in values.items()))
 
 
 def _shown(value: Any) -> str:
@@ -153,14 +179,11 @@ def course_notes(table: pa.Table) -> list[str]:
 
 def _warning_notes(table: pa.Table) -> list[str]:
     """Sentences with the warnings of finished trials, counted by code, and on those whose training did not help."""
-    if "reason" not in table.column_names:
-        return []
-    rows = zip(table["status"].to_pylist(), table["reason"].to_pylist(), strict=True)
-    reasons = [one for status, reason in rows if status == "ok" and reason for one in reason.split("; ")]
-    codes = Counter(map(reason_code, reasons))
-    unhelped = codes.pop(NO_HELP, 0)
-    told = ", ".join(f"{code} in {count}" for code, count in sorted(codes.items()))
-    said = [f"Finished trials with a warning (column reason): {told}."] if codes else []
+    rows = zip(table["status"].to_pylist(), codes(table), strict=True)
+    found = Counter(code for status, own in rows if status == "ok" for code in own)
+    unhelped = found.pop(NO_HELP, 0)
+    told = ", ".join(f"{code} in {count}" for code, count in sorted(found.items()))
+    said = [f"Finished trials with a warning (conclus health tells more): {told}."] if found else []
     if unhelped:
         said.append(
             f"In {counted(unhelped, 'trial')} training did not help: the clusters that were found in the input before "

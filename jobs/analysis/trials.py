@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from core.config.schema import did_you_mean
 from core.errors import UserError, counted
-from jobs.analysis import apart, data_sets, selection
+from jobs.analysis import apart, data_sets, outcomes, selection
 from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import resolution, rounding
-from jobs.analysis.outcomes import lost, reason_code, refuse_without_value
+from jobs.analysis.outcomes import codes, lost, refuse_without_value
 from jobs.analysis.samples import constants, need_samples
 from jobs.analysis.scores import CONSENSUS, metric_column
 from jobs.results.header import FINISHED
@@ -231,7 +231,7 @@ class Means:
 
 def wanted_columns(metric: str) -> list[str]:
     """The columns that `gather` reads."""
-    names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "seconds", "reason", *apart.COLUMNS]
+    names = [f"metric.{metric}", f"health.{metric}", metric, "data_hash", "seconds", *outcomes.COLUMNS, *apart.COLUMNS]
     return [f"{PARAM}*", *names, *(selection.COLUMNS if metric == CONSENSUS else ())]
 
 
@@ -273,14 +273,10 @@ def gather(table: pa.Table, metric: str, columns: Sequence[str] = ()) -> Trials:
         left_out=int(finished.sum() - there.sum()),
         with_method=with_method,
         lost=sum(lost(table)),
-        broken=np.array([_is_broken(text) for text in _picked(table, "reason", there)], bool)
+        broken=np.array([bool(_BROKEN & own) for own in codes(table)], bool)[there]
         if "reason" in table.column_names
         else None,
     )
-
-
-def _is_broken(reason: str | None) -> bool:
-    return not _BROKEN.isdisjoint(reason_code(one) for one in (reason or "").split("; "))
 
 
 def lost_note(count: int) -> str:

@@ -229,7 +229,9 @@ def kinds(shown: Mapping[str, MarkKind], there: Collection[str], *, legend: bool
     some = [one for key, one in shown.items() if key in there]
     words, colours, shapes = [one.words for one in some], [one.colour for one in some], [one.shape for one in some]
     fills = [one.colour if one.is_filled else "transparent" for one in some]
-    drawn = alt.Legend(title=None, symbolOpacity=1) if legend and len(some) > 1 else None
+    # On a phone one below the other, as there is no room for two.
+    columns = alt.ExprRef("width < 400 ? 1 : 4")
+    drawn = alt.Legend(title=None, symbolOpacity=1, columns=columns) if legend and len(some) > 1 else None
     return {
         "stroke": alt.Stroke("kind:N", scale=alt.Scale(domain=words, range=colours), legend=drawn),
         "fill": alt.Fill("kind:N", scale=alt.Scale(domain=words, range=fills), legend=drawn),

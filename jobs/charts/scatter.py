@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import altair as alt
 
@@ -38,6 +38,14 @@ from jobs.present.names import USUAL, ShownNames
 
 _HEIGHT = 210
 _NAMED = 8
+_Place = tuple[Literal["left", "right"], int, int]
+_Box = tuple[float, float, float, float]
+_BESIDE: tuple[_Place, ...] = (("left", 7, -5), ("right", -7, -5), ("left", 7, 8), ("right", -7, 8))
+"""Where a name may stand beside its mark: its alignment, and how far it is from the mark, in pixels."""
+_WIDTH = 320
+"""About the pixels across a drawing."""
+_LETTER = (6, 12)
+"""About the width and the height of a letter, in pixels."""
 FRONT = {
     "yes": MarkKind("on the Pareto front", GREEN, "square"),
     "tied": MarkKind("not shown to be off it", OTHER, "circle"),
@@ -199,8 +207,52 @@ def _scatter(
     drawn = drawn.add_params(chosen) if len(there) > 1 else drawn
     drawn = drawn.add_params(alt.selection_interval(name="brush", encodings=["x", "y"])) if brush else drawn
     layers = [drawn]
-    names = [{"x": one["x"], "y": one["y"], "name": one["name"]} for one in points if one["kind"] in named][:_NAMED]
-    if names:
-        beside = alt.Chart(rows(names)).mark_text(align="left", dx=7, dy=-5, fontSize=10.5, color=INK, aria=False)
+    for (align, dx, dy), names in _labels(points, [one for one in points if one["kind"] in named][:_NAMED]).items():
+        beside = alt.Chart(rows(names)).mark_text(align=align, dx=dx, dy=dy, fontSize=10.5, color=INK, aria=False)
         layers.append(beside.encode(x="x:Q", y="y:Q", text="name:N"))
     return declared(layers, _HEIGHT, words, picked(), crowd=len(points) > CROWD)
+
+
+def _labels(
+    points: Sequence[Mapping[str, Any]], named: Sequence[Mapping[str, Any]]
+) -> dict[_Place, list[dict[str, Any]]]:
+    """The names of points by where they stand beside their marks, of `_BESIDE`, so that none is over another one.
+
+    Each stands where it is over the fewest marks. One that has no free place is left out: the pointer tells it.
+    """
+    if not named:
+        return {}
+    xs, ys = _pixels([one["x"] for one in points], _WIDTH), _pixels([-one["y"] for one in points], _HEIGHT)
+    marks = [(x - 4, y - 4, x + 4, y + 4) for x, y in zip(xs, ys, strict=True)]
+    pixels = {id(one): (x, y) for one, x, y in zip(points, xs, ys, strict=True)}
+    taken: list[_Box] = []
+    found: dict[_Place, list[dict[str, Any]]] = {}
+    for one in named:
+        boxes = {place: _box(pixels[id(one)], place, len(one["name"])) for place in _BESIDE}
+        free = [place for place, box in boxes.items() if not any(_meet(box, other) for other in taken)]
+        if not free:
+            continue
+        best = min(free, key=lambda place: _covered(boxes[place], marks))
+        taken.append(boxes[best])
+        found.setdefault(best, []).append({name: one[name] for name in ("x", "y", "name")})
+    return found
+
+
+def _pixels(values: Sequence[float], room: int) -> list[float]:
+    low, high = min(values), max(values)
+    return [room * (one - low) / (high - low) if high > low else room / 2 for one in values]
+
+
+def _box(at: tuple[float, float], place: _Place, letters: int) -> _Box:
+    (x, y), (align, dx, dy), (wide, tall) = at, place, _LETTER
+    start = x + dx - (letters * wide if align == "right" else 0)
+    return start, y + dy - tall / 2, start + letters * wide, y + dy + tall / 2
+
+
+def _meet(one: _Box, other: _Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def _covered(box: _Box, marks: Sequence[_Box]) -> int:
+    """How many marks a name would cover, and whether it would leave the drawing."""
+    return sum(_meet(box, one) for one in marks) + (box[0] < 0 or box[2] > _WIDTH)

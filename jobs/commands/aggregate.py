@@ -72,7 +72,7 @@ class _Shown:
     metavar="COLUMN",
     help="Order the rows by a parameter or a score instead of the rank; -COLUMN turns the order round.",
 )
-@click.option("--top", type=click.IntRange(min=1), help="Show so many configurations of each leaderboard.")
+@click.option("--top", type=click.IntRange(min=1), help="Show so many rows of each table.")
 @click.option(
     "-v", "--verbose", is_flag=True, help="Show the settings that are the same in all, but for defaults, and notes."
 )
@@ -107,7 +107,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
         return
     fmt = format_of(out, fmt)
     if columns == "ledger" or attempts:
-        text = _rows_text(paths, where, studies, fmt, attempts=attempts)
+        if sort is not None:
+            raise UserError("--sort orders leaderboards, and a table of trials is in order of time: leave out one")
+        text = _rows_text(paths, where, studies, fmt, top, attempts=attempts)
     else:
         shown = _Shown(fmt, part, sort, top, verbose, labels)
         text = _ranked_text(paths, where, studies, shown, (metric, mode))
@@ -123,14 +125,18 @@ def _write_rows(paths: Sequence[str], where: str, studies: Sequence[str], out: P
     say(f"Wrote {counted(loaded.table.num_rows, 'row')} to {out}.")
 
 
-def _rows_text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, *, attempts: bool) -> str:
+def _rows_text(
+    paths: Sequence[str], where: str, studies: Sequence[str], fmt: str, top: int | None, *, attempts: bool
+) -> str:
     from jobs.analysis.samples import import_notes
 
     loaded = inputs.rows(paths, where=where, studies=studies, attempts=attempts)
     table = loaded.table
     sheet = _attempts(table) if attempts else _ledger(table, loaded.columns, exact=fmt in {"csv", "json"})
     remark(import_notes(table))
-    return sheet.render(fmt, width())
+    if top is not None and top < len(sheet.rows):
+        remark([f"{top} of {len(sheet.rows)} rows, the first: --top {top}."])
+    return replace(sheet, rows=sheet.rows[:top]).render(fmt, width())
 
 
 def _ledger(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
@@ -213,10 +219,13 @@ def _shown(boards: Boards, compared: Sequence[Comparison], form: _Shown, labels:
             "or, as --metric nmi,acc, two metrics."
         )
     boards = [(name, _arranged(board, form.sort, form.top)) for name, board in boards]
+    rows, cut = len(compared[0].rows), []
+    if form.top is not None and form.top < rows and present.is_shown(compared):
+        cut = [f"{form.top} of {rows} rows of each comparison, the first by rank: --top {form.top}."]
     if fmt in {"csv", "json"}:
         if part == "methods":
-            remark(present.comparison_notes(compared, fmt))
-            return present.comparison_rows(compared).render(fmt)
+            remark([*present.comparison_notes(compared, fmt), *cut])
+            return present.comparison_rows(present.first_rows(compared, form.top)).render(fmt)
         remark(present.told(boards))
         return present.leaderboard_rows(boards, fmt).render(fmt)
     lines = width() if fmt == "table" else None
@@ -224,7 +233,9 @@ def _shown(boards: Boards, compared: Sequence[Comparison], form: _Shown, labels:
         remark(boards[0][1].notes)
         return present.leaderboard_rows(boards, fmt, labels).render(fmt)
     blocks = [] if part == "methods" else present.leaderboard_blocks(boards, fmt, lines, labels, verbose=form.verbose)
-    blocks += [] if part == "leaderboard" else present.comparison_blocks(compared, fmt, lines, labels)
+    blocks += (
+        [] if part == "leaderboard" else [*present.comparison_blocks(compared, fmt, lines, labels, form.top), *cut]
+    )
     return paragraphs(blocks, fmt, lines)
 
 
@@ -242,19 +253,23 @@ def _sorted(board: Leaderboard, column: str) -> list[Entry]:
     """The entries by a parameter from low to high, or by a score from good to bad; those without a value last."""
     from core.config.schema import nearest
     from jobs.analysis.scores import default_mode, metric_name
+    from jobs.present import pareto
     from jobs.results.names import short_names
 
     name, back = column.removeprefix("-"), column.startswith("-")
     first = board.entries[0]
     params = {short: key for key, short in short_names([*board.constant, *first.params]).items() if key in first.params}
     params |= {key: key for key in first.params}
-    scores = {metric_name(board.metric), *(one for entry in board.entries for one in entry.secondary)}
+    front = {metric_name(one): mode for one, mode in board.aims.metrics.items()}
+    aims = pareto.goals(board, board.entries)
+    scores = {metric_name(board.metric), *aims, *(one for entry in board.entries for one in entry.secondary)}
     if name in params:
         values = [entry.params[params[name]] for entry in board.entries]
     elif name in scores:
         ranked = name == metric_name(board.metric)
-        best = (board.mode if ranked else default_mode(name)) == "max"
-        found = [entry.score if ranked else entry.secondary.get(name) for entry in board.entries]
+        best = (board.mode if ranked else front.get(name) or default_mode(name)) == "max"
+        others = aims.get(name) or [entry.secondary.get(name) for entry in board.entries]
+        found = [entry.score for entry in board.entries] if ranked else others
         values = [None if one is None else -one.mean if best else one.mean for one in found]
     else:
         raise UserError(f"--sort {column}: there is no such column: there are {nearest(name, [*params, *scores])}.")

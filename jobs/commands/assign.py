@@ -56,7 +56,8 @@ def command(  # noqa: PLR0917 (click passes them by name)
         raise UserError("--data is the study's data: give it with --out …h5ad, …png or …npy")
     if out is not None:
         written.check(out)
-    found = choice.choose(driver.one_study(results, studies), trial=trial, label_free=best_label_free)
+    folder = driver.one_study(results, studies, trial)
+    found = choice.choose(folder, trial=trial, label_free=best_label_free)
     kept = found.clusters()
     of = "" if kept.part == "all" else " of the training part"
     remark([f"{found.why}; clusters of epoch {kept.epoch}"])

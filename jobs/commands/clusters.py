@@ -54,7 +54,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     check_one_choice({"--trial": trial, "--best": best, "--best-label-free": best_label_free})
     if out is not None:
         cluster_files.refuse_foreign(out)
-    folder = driver.one_study(results, studies)
+    folder = driver.one_study(results, studies, trial)
     found = choice.choose(folder, trial=trial, label_free=best_label_free)
     out = out or Path(f"clusters-{study_name(folder)}-{found.key}")
     title = f"{study_name(folder)} {found.key}"

@@ -58,7 +58,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.execution.driver import one_study
     from jobs.planning.one_trial import one_trial_study
 
-    folder = one_study(results, studies if studies or trial is None else _of_trial(results, trial))
+    folder = one_study(results, studies, trial)
     if trial is None:
         row, why = _best(results, folder, where, (metric, mode))
     else:
@@ -98,13 +98,6 @@ def _best(results: str, folder: Place, where: str, wanted: tuple[str | None, str
     seeds = f"{first.score.n} seed{'s' * (first.score.n != 1)}"
     said = f"{metric_name(board.metric)} {first.score.text} over {seeds}{others}"
     return row, f"The best configuration of {study} by conclus export: {said}."
-
-
-def _of_trial(results: str, start: str) -> list[str]:
-    """The studies that have a trial whose key begins so; empty if none has."""
-    table = inputs.rows([results], columns=[]).table
-    pairs = zip(table["trial_key"].to_pylist(), table["study"].to_pylist(), strict=True)
-    return sorted({study for key, study in pairs if key.startswith(start)})
 
 
 def _named(results: str, folder: Place, start: str) -> tuple[dict[str, Any], str]:

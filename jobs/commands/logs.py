@@ -46,7 +46,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
     found = driver.job_of(results, studies, address, job) if trial is None else None
     if found is None:
-        _tracebacks(driver.one_study(results, studies), trial)
+        _tracebacks(driver.one_study(results, studies, trial), trial)
         return
     code = _driver_log(*found, follow=follow, insecure=insecure)
     _name_failed(results, studies, found[1])

@@ -71,12 +71,14 @@ def _parsed(words: tuple[str, ...]) -> tuple[str, str]:
     """The folder and the text; of one argument, whether it is a folder decides.
 
     Raises:
-        UserError: There are too many, or the only one seems to be a folder that does not exist.
+        UserError: There are too many, one is empty, or the only one seems to be a folder that does not exist.
     """
     from jobs.results import storage
 
     if len(words) > _MOST_WORDS:
         raise UserError(f"A note of several words stands in quotes, as the last word: {' '.join(words[1:])!r}.")
+    if not all(one.strip() for one in words):
+        raise UserError("The note has no text: write it in quotes, as the last word; without one, notes are listed.")
     if len(words) == 1:
         if storage.is_folder(storage.at(words[0])):
             return words[0], ""
@@ -105,15 +107,14 @@ def _where(results: str, studies: tuple[str, ...], start: str | None) -> tuple[P
     """The folder of the study, and the key of the trial or nothing."""
     from jobs.execution.driver import one_study
     from jobs.present.inputs import one_trial, rows
-    from jobs.results.layout import folders_of, study_name
+    from jobs.results.layout import study_name
 
+    folder = one_study(results, studies, start)
     if start is None:
-        return one_study(results, studies), ""
-    known = rows(results, studies=studies, columns=["trial_key"]).table
-    of = dict(zip(known["trial_key"].to_pylist(), known["study"].to_pylist(), strict=True))
-    key = one_trial(start, of, f"There is no trial {start!r} in {results}: conclus aggregate --attempts lists them.")
-    folders = {study_name(folder): folder for folder in folders_of([results], studies)}
-    return folders[of[key]], key
+        return folder, ""
+    known = rows(results, studies=[study_name(folder)], columns=[]).table["trial_key"].to_pylist()
+    without = f"There is no trial {start!r} in {results}: conclus aggregate --attempts lists them."
+    return folder, one_trial(start, known, without)
 
 
 def _listed(results: str, studies: tuple[str, ...], start: str | None, fmt: str) -> str:

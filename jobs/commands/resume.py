@@ -49,7 +49,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.results import stops
     from jobs.study import snapshot
 
-    folder = driver.one_study(results, studies)
+    folder = driver.one_study(results, studies, trial)
     job = None if here else driver.read(folder)
     where = address if job is None else driver.address_of(job, address)
     workers = workers or (job.workers if job else None)

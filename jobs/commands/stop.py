@@ -45,7 +45,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     from jobs.execution import driver
 
     if trial is not None:
-        _stop_trial(driver.one_study(results, studies), trial, results)
+        _stop_trial(driver.one_study(results, studies, trial), trial, results)
         return
 
     found = driver.job_of(results, studies, address, job)

@@ -25,6 +25,7 @@ from jobs.present.visible import one_line
 from jobs.results import provenance, records
 from jobs.results.layout import JOB, existing, folders_of, study_folder, study_name
 from jobs.results.lock import holder
+from jobs.results.reader import load
 from jobs.results.storage import Place, put
 from jobs.study import state_folder
 from jobs.study.study import Study
@@ -147,19 +148,35 @@ def address_of(record: Job, given: str | None) -> str:
     return record.address
 
 
-def one_study(results: str, studies: Collection[str] = ()) -> Place:
-    """The folder of the one study below `results`, or of the named one.
+def one_study(results: str, studies: Collection[str] = (), trial: str | None = None) -> Place:
+    """The folder of the one study below `results`, of the named one, or of the one that has a trial.
+
+    Args:
+        results: the folder of results.
+        studies: the names of studies to choose from; empty for all.
+        trial: the beginning of a trial's key, where a person gave one.
 
     Raises:
         UserError: there are several studies, or none.
     """
     folders = folders_of([results], studies)
+    if trial is not None and len(folders) > 1:
+        table = load(folders, columns=[]).table
+        pairs = zip(table["trial_key"].to_pylist(), table["study"].to_pylist(), strict=True)
+        having = {study for key, study in pairs if key.startswith(trial)}
+        folders = [one for one in folders if study_name(one) in having]
+        if not folders:
+            raise UserError(
+                f"No study in {results} has a trial that begins with {trial!r}: `conclus aggregate --attempts` shows "
+                "the keys."
+            )
     if len(folders) == 1:
         return folders[0]
     if not folders:
         raise UserError(f"{results} is a file of rows: give the folder that `conclus run` wrote to.")
     names = ", ".join(study_name(one) for one in folders)
-    raise UserError(f"{results} has several studies, {names}: choose one with --study NAME")
+    of = "" if trial is None else f" with a trial that begins with {trial!r}"
+    raise UserError(f"{results} has several studies{of}, {names}: choose one with --study NAME")
 
 
 def local_process(folder: Place) -> int | None:

@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.evaluation.health import Course
 from core.evaluation.rules import RULES, Rule
 from core.evaluation.trend import EPSILON, FEWEST
-from jobs.analysis import apart
+from jobs.analysis import apart, data_sets
 from jobs.analysis.outcomes import HEALTH
 from jobs.analysis.pareto import NO_AIMS, Aims, ranked
 from jobs.analysis.samples import METHOD, best_row
@@ -31,7 +31,7 @@ from jobs.health.curves import curve_metrics
 from jobs.health.forecast import Forecast, TooFew, expected, pasts
 from jobs.health.settings import factors
 from jobs.results.header import FINISHED
-from jobs.results.names import METRIC, PARAM
+from jobs.results.names import METRIC
 from jobs.results.reader import take
 
 COLUMNS = courses.COLUMNS
@@ -278,7 +278,8 @@ def status_page(table: pa.Table, place: int, metric: str, *, maximise: bool, wor
     trials = judged(table, metric if maximise else "")
     own, course = trials[place], courses.courses(take(table, [place]))[0]
     known = [one for one in trials if one.is_known or one is own]
-    names = _data_names(table)
+    called = data_sets.names(table, found := data_sets.of_rows(table))
+    names = [called[one] for one in found]
     ends = [_end(table, row, metric) if one.status in FINISHED else None for row, one in enumerate(trials)]
     rules = {rule.code: rule for rule in RULES}
     scores = [(epoch, value) for epoch, value in course.get(metric) if isfinite(value)]
@@ -315,14 +316,6 @@ def _alike(table: pa.Table, place: int) -> tuple[pa.Table, int]:
     present, _ = apart.split(table)
     keys = list(zip(present["study"].to_pylist(), present["trial_key"].to_pylist(), strict=True))
     return (present, keys.index(key)) if key in keys else (table, place)
-
-
-def _data_names(table: pa.Table) -> list[str]:
-    """Of each row `digits`; of a file, its name without its ending."""
-    columns = [f"{PARAM}data.path", f"{PARAM}data.name"]
-    there = [table[name].to_pylist() for name in columns if name in table.column_names]
-    found = [next((str(value) for value in values if value), "?") for values in zip(*there, strict=True)]
-    return [name.rpartition("/")[2].partition(".")[0] or name for name in found] or ["?"] * table.num_rows
 
 
 def _end(table: pa.Table, row: int, metric: str) -> float | None:

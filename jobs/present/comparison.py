@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.errors import counted
+from jobs.analysis import data_sets
 from jobs.analysis.comparison import (
     FEWEST_SETS,
     Boards,
@@ -17,7 +18,6 @@ from jobs.analysis.comparison import (
     leaderboards,
     notes,
 )
-from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import ALPHA
 from jobs.analysis.leaderboard import Leaderboard, wanted_columns
 from jobs.analysis.pareto import NO_AIMS, Aims
@@ -93,9 +93,8 @@ def leaderboard_blocks(
     ):
         blocks.append(f"The same in all: {settings}".replace("all: in all", "all"))
     for name, board in boards:
-        own = {
-            key: value for key, value in board.constant.items() if key not in {*shared.constant, *_in_name(name, board)}
-        }
+        told = {*shared.constant, *data_sets.keys_in(name, board.constant)}
+        own = {key: value for key, value in board.constant.items() if key not in told}
         settings = settings_text(replace(board, constant=chosen_settings(own, board)), labels)
         blocks += [
             f"Data set {(labels or USUAL).data_set(name)}{settings and f': {settings}'}",
@@ -107,12 +106,16 @@ def leaderboard_blocks(
 
 
 def comparison_blocks(
-    found: Sequence[Comparison], fmt: str, width: int | None = None, labels: ShownNames | None = None
+    found: Sequence[Comparison],
+    fmt: str,
+    width: int | None = None,
+    labels: ShownNames | None = None,
+    top: int | None = None,
 ) -> list[str]:
-    """The tables and sentences of the comparisons; none if there is nothing to compare."""
+    """The tables, of at most `top` rows, and sentences of the comparisons; none if there is nothing to compare."""
     if not is_shown(found):
         return []
-    sheets = comparison_sheets(found, fmt, labels)
+    sheets = comparison_sheets(first_rows(found, top), fmt, labels)
     blocks = [part for title, sheet in sheets for part in (title, sheet.render(fmt, width))]
     return [*blocks, *_together(comparison_notes(found, fmt, labels), fmt, width)]
 
@@ -151,6 +154,12 @@ def comparison_sheets(
         )
         for one in found
     ]
+
+
+def first_rows(found: Sequence[Comparison], top: int | None) -> list[Comparison]:
+    """The comparisons with the first so many rows of the first one; all rows for None."""
+    kept = {row_key(row) for row in found[0].rows[:top]}
+    return [replace(one, rows=tuple(row for row in one.rows if row_key(row) in kept)) for one in found]
 
 
 def comparison_rows(found: Sequence[Comparison]) -> Sheet:
@@ -357,12 +366,6 @@ def row_labels(found: Comparison, labels: ShownNames | None = None) -> list[str]
 def row_key(row: ComparedRow) -> tuple[Any, ...]:
     """What tells a row from the others."""
     return tuple(row.params.values())
-
-
-def _in_name(name: str, board: Leaderboard) -> set[str]:
-    """The settings of a data set that its name tells, as `scikit-learn table=wine` does; see `data_sets.names`."""
-    data = {key: f"{key.removeprefix(DATA)}={tables.cell_text(value)}" for key, value in board.constant.items()}
-    return {"data.name", *(key for key, word in data.items() if key.startswith(DATA) and word in name.split())}
 
 
 def _has(board: Leaderboard, key: str, value: Any) -> bool:

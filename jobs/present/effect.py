@@ -56,10 +56,10 @@ def differences_sheet(found: Effect) -> Sheet:
     parts: list[tuple[Column, list[Any]]] = [
         (Column("from", right=_numeric(found)), tables.numbers([one.low for one in rows])),
         (Column("to", right=_numeric(found)), tables.numbers([one.high for one in rows])),
-        (Column(name, right=False, drop=2), [_ends(one) for one in rows]),
+        (Column(name, right=False, drop=1), [_ends(one) for one in rows]),
         (Column("difference", right=False, strong=True), [_signed(one) for one in rows]),
         (Column("pairs"), [one.n for one in rows]),
-        (Column("won/lost/tied", drop=1), [f"{one.wins}/{one.losses}/{one.ties}" for one in rows]),
+        (Column("won/lost/tied", drop=2), [f"{one.wins}/{one.losses}/{one.ties}" for one in rows]),
         (Column("verdict", right=False), [one.verdict for one in rows]),
     ]
     bold = tuple(i for i, one in enumerate(rows) if one.verdict in {"better", "worse"})

@@ -51,13 +51,20 @@ def hidden_pairs(found: Importance) -> list[str]:
 
 
 def remarks(found: Importance) -> list[str]:
-    """Sentences on the shares: why one may matter whose interval begins at nothing, and what `analysis` notes."""
+    """Sentences: why one may matter whose interval begins at nothing, which have no share, and the notes."""
     at_zero = any(one.low == 0 and one.verdict.startswith("matters") for one in shown(found))
     why = (
         "An interval from 0% beside `matters`: the interval leaves 2.5 % of error at each of its two ends, the test "
         "all 5 % at the one that it asks about. So the interval is wider."
     )
-    return [*([why] if at_zero else []), *found.notes]
+    names = labels(key for one in found.parameters for key in one.keys)
+    tied = [names[one.keys[0]] for one in found.parameters if one.verdict.startswith("cannot be told")]
+    together = (
+        f"Without a share are {', '.join(tied)}: they changed only together, as where each study has its own values. "
+        "So what they explain is in no row, and may be much. Run trials in which one of them changes alone, or look at "
+        "one study with --study."
+    )
+    return [*([why] if at_zero else []), *([together] if tied else []), *found.notes]
 
 
 def importance_sheet(found: Importance, *, bars: bool = True) -> Sheet:

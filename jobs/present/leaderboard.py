@@ -8,14 +8,13 @@ from typing import Any
 
 from jobs.analysis.estimates import Score
 from jobs.analysis.leaderboard import Entry, Leaderboard
-from jobs.analysis.samples import METHOD
+from jobs.analysis.samples import chosen
 from jobs.analysis.scores import CONSENSUS, N_CLUSTERS_FOUND, SECONDARY, metric_name
 from jobs.analysis.selection import Choice, CriteriaReport
 from jobs.present import pareto, tables
 from jobs.present.names import ShownNames
 from jobs.present.tables import Column
 from jobs.results.names import short_names
-from jobs.study.keys import defaults
 
 _BELOW = 10
 """Of so many configurations the parameters are listed below a table that has no room for them."""
@@ -85,14 +84,13 @@ def _infeasible_text(board: Leaderboard, entry: Entry) -> str:
 def header(board: Leaderboard, width: int | None, labels: ShownNames | None = None) -> str:
     """The constant parameters that are not as by default, in lines of at most `width` characters."""
     words = settings_text(replace(board, constant=chosen_settings(board.constant, board)), labels).split()
-    return "".join(f"{line}\n" for line in _wrapped(["the same in all:", *words], width)) + "\n" if words else ""
+    told = " ".join(["the same in all:", *words]).replace("all: in all", "all")
+    return "".join(f"{line}\n" for line in _wrapped(told.split(), width)) + "\n" if words else ""
 
 
 def chosen_settings(constant: Mapping[str, Any], board: Leaderboard) -> dict[str, Any]:
     """Those of the settings of a leaderboard that are not as by default, and the method and the data set."""
-    usual = defaults(board.constant)
-    always = {METHOD, "data.name"}
-    return {key: one for key, one in constant.items() if key in always or key not in usual or one != usual[key]}
+    return chosen(constant, [{**board.constant, **entry.params} for entry in board.entries])
 
 
 def settings_text(board: Leaderboard, labels: ShownNames | None = None) -> str:

@@ -81,7 +81,9 @@ def parameters(contents: Contents, board: Leaderboard, start: int) -> Markup | N
     least = parallel.COLUMN * (len(board.entries[0].params) + 1)
     explained = pieces.note(
         "One line for each configuration. Thick with a diamond: the best. Dashed: tied with it. "
-        "Fainter lines have lower scores. Below, one point for each trial. Drag over an axis, or over points, to pick "
+        "Fainter lines have lower scores. Of a parameter with few values, the lines through one value lie side by side "
+        "around it, the better ones above, so that each can be followed. Below, one point for each trial. Drag over an "
+        "axis, or over points, to pick "
         "configurations: all others fade here, in the leaderboard and in the other drawings. Several drawings can pick "
         "together. A click beside what is picked ends it."
     )

@@ -88,7 +88,7 @@ def subtitle(contents: Contents) -> str:
     """The numbers of trials, configurations and seeds, and the ranking metric."""
     boards = [board for _, board in contents.boards]
     trials = counted(sum(one.trials for one in contents.origins), "trial")
-    cells = counted(sum(len(board.entries) for board in boards), "configuration") if boards else ""
+    cells = counted(sum(len(shown(board)) for board in boards), "configuration") if boards else ""
     seeds = counted(len({seed for one in contents.origins for seed in one.seeds}), "seed")
     return " · ".join(
         filter(

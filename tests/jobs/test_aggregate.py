@@ -91,6 +91,14 @@ def test_settings_that_do_nothing_or_are_as_by_default_are_left_out(tmp_path, pa
     assert invoke(tmp_path, "-v").stdout.splitlines()[0] == f"the same in all: {said}"
 
 
+def test_defaults_of_several_methods_are_no_settings_of_all(tmp_path):
+    for method, own in {"propos": {"method.hidden": 512, "method.noise": 0.5}, "cc": {}}.items():
+        params = {"method.name": method, "encoder.name": "auto", "encoder.widths": [512, 512, 256], "epochs": 60, **own}
+        fill(tmp_path, study=method, rates=(1e-3,), params=params)
+    line = invoke(tmp_path, "--metric", "nmi", "-v").stdout.splitlines()[0]
+    assert line == "the same in all that have it: method.noise=0.5"
+
+
 def test_eighty_columns_are_enough(results):
     lines = leaderboard_text([str(results)], "s", "nmi", "max", 80).splitlines()
     assert max(map(len, lines)) <= 80
@@ -287,6 +295,31 @@ def test_rows_in_another_order_keep_their_ranks(five, words, ranks):
 def test_a_column_to_sort_by_that_is_not_there_is_refused(five):
     with pytest.raises(UserError, match="--sort lr2: there is no such column: there are acc, learning_rate, nmi"):
         invoke(five, "--sort", "lr2")
+
+
+@pytest.mark.parametrize(("column", "ranks"), [("seconds", [2, 1, 3]), ("-seconds", [3, 1, 2])])
+def test_a_further_metric_of_the_front_orders_the_rows(tmp_path, column, ranks):
+    for rate, seconds in ((1e-3, 2.0), (1e-2, 1.0), (2e-2, 3.0)):
+        fill(tmp_path, rates=(rate,), seconds=seconds)
+    select = {"metric": "nmi", "mode": "max", "metrics": ["nmi", "seconds"]}
+    (tmp_path / "study=s" / "_study.json").write_bytes(seal_json({"study": "s", "select": select}))
+    told = json.loads(invoke(tmp_path, "--sort", column, "--format", "json").stdout)
+    assert [one["rank"] for one in told] == ranks
+
+
+def test_as_many_rows_as_asked_are_in_every_table(five):
+    for words in (["--columns", "ledger"], ["--attempts"]):
+        done = invoke(five, *words, "--top", "2", "--format", "csv")
+        assert (done.stdout.count("\n"), "2 of 15 rows, the first: --top 2." in done.stderr) == (3, True)
+        with pytest.raises(UserError, match="--sort orders leaderboards"):
+            invoke(five, *words, "--sort", "nmi")
+    for part, count in ((["--table", "methods"], 1), ([], 2)):
+        shown = invoke(five, "--metric", "nmi,acc", "--top", "3", *part).stdout
+        assert shown.count("0.001 ") == shown.count("0.003 ") == count
+        assert "0.004" not in shown
+        assert "3 of 5 rows of each comparison, the first by rank: --top 3." in shown
+    done = invoke(five, "--metric", "nmi,acc", "--top", "3", "--table", "methods", "--format", "csv")
+    assert (done.stdout.count("\n"), "3 of 5 rows of each comparison" in done.stderr) == (7, True)
 
 
 def test_names_for_readers_stand_in_tables_for_people_alone(results, tmp_path):

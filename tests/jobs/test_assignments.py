@@ -646,8 +646,8 @@ def test_trials_with_clusters_are_told_for_each_data_set(run, command):
     run(*sets(two, "select.save_assignments=true", "seeds=[0, 1]", "epochs=1"))
     of = {one: [row["trial_key"] for row in rows().values() if one in row["param.data.path"]] for one in ("npz", "csv")}
     code, _, err = command("assign", "--best")
-    assert "the best of each data set first: mine.npz id=-: " in err, err
+    assert "the best of each data set first: mine: " in err, err
     said = err
-    first, second = said.split("; named.csv id=name: ")
+    first, second = said.split("; named: ")
     assert code == 2
     assert [all(key in part for key in of[one]) for part, one in ((first, "npz"), (second, "csv"))] == [True, True]

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner
 from scipy import stats
 
+from core.config import plugins
 from core.errors import UserError
 from jobs.analysis import data_sets
 from jobs.analysis.comparison import comparison, comparisons, friedman, leaderboards, studentised_range
@@ -95,13 +96,46 @@ def test_data_sets_have_names_of_their_own():
     table = to_table(rows)
     assert [name for name, _ in data_sets.split(table)] == [
         "digits",
-        "iris.csv",
+        "iris",
         "study old",
         "text c3c3c3c3",
         "text d4d4d4d4",
-        "wine.csv",
+        "wine",
     ]
     assert sum(part.num_rows for _, part in data_sets.split(table)) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([{"name": "file", "path": "one/iris.csv"}, {"name": "text", "path": "/d/two.txt"}], ["iris", "two"]),
+        ([{"name": "file", "path": "a/iris.csv"}, {"name": "file", "path": "b/iris.npz"}], ["iris.csv", "iris.npz"]),
+        (
+            [{"name": "file", "path": f"/d/{one}/x/iris.csv"} for one in "ab"],
+            ["a/x/iris.csv", "b/x/iris.csv"],
+        ),
+        (
+            [{"name": "file", "path": "x.csv", "labels": one} for one in ("kind", "site")],
+            ["x labels=kind", "x labels=site"],
+        ),
+        ([{"name": "scikit-learn", "table": "wine"}, {"name": "file", "path": "wine.csv"}], ["wine", "wine.csv"]),
+        ([{"name": "torchvision", "set": "MNIST", "path": "/d"}, {"name": "digits"}], ["MNIST", "digits"]),
+        ([{"name": "fashion-mnist", "path": "/d/raw"}, {"name": "./mine.py"}], ["fashion-mnist", "./mine.py"]),
+    ],
+)
+def test_a_data_set_is_called_what_a_person_calls_it(options, told):
+    params = [{f"data.{name}": one for name, one in each.items()} for each in options]
+    rows = [trial("", "cc", 0, 0.5, data_hash=f"{place}", params=one) for place, one in enumerate(params)]
+    table = to_table(rows)
+    assert [*data_sets.names(table, data_sets.of_rows(table)).values()] == told
+
+
+@pytest.mark.parametrize("name", plugins.names("datasets"))
+def test_a_plug_in_that_must_be_told_what_to_read_gives_no_name(name):
+    asked = [f"data.{one.name}" for one in plugins.options("datasets", name) if one.required]
+    params = {"data.name": name, **dict.fromkeys(asked, "folder/mine.csv")}
+    called = data_sets.names(to_table([trial(name, "cc", 0, 0.5, params=params)]), [name])[name]
+    assert (called != name) == bool(asked)
 
 
 def test_imported_rows_belong_to_the_data_set_that_they_name():
@@ -466,8 +500,8 @@ def test_a_heading_tells_a_setting_of_its_data_once(tmp_path):
             row.config_key = f"{row.config_key}-{table}"
             writer.write(str(tmp_path), row)
     said = invoke(aggregate, tmp_path, columns=120)
-    assert "Data set scikit-learn table=wine" in said
-    assert "data.table=wine" not in said
+    assert "Data set wine" in said
+    assert "table=" not in said
 
 
 def test_bold_type_needs_no_sign_in_a_paper(results):

@@ -17,6 +17,7 @@ from jobs.analysis.effect import against, all_pairs, compare, effect
 from jobs.analysis.intervals import Spread, paired, seed_spread, seed_spreads
 from jobs.analysis.scores import default_mode, is_loss
 from jobs.analysis.trials import Trials, factor_of, gather, param_key
+from jobs.present.effect import differences_sheet
 from jobs.results import writer
 from jobs.results.schema import Attempt, to_table
 from tests.rates import highest, lowest
@@ -562,3 +563,10 @@ def test_a_folder_in_the_place_of_a_parameter_is_told(results, command, words, r
     code, _, err = command(*(word.replace("{}", str(results)) for word in words))
     told = f"The folder comes first, then the parameter: conclus {right.replace('{}', str(results))}"
     assert (code, told in err) == (2, True)
+
+
+def test_the_means_of_the_metric_stay_where_the_terminal_is_narrow():
+    one = found(grid(lambda rate, width, seed: width + rate * (-1) ** (seed + width), seeds=(0, 1, 2)))
+    table = differences_sheet(one).render("table", 80)
+    assert "no difference shown" in table
+    assert table.splitlines()[0].split() == ["from", "to", "nmi", "difference", "pairs", "verdict"]

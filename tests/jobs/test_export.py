@@ -106,7 +106,7 @@ def test_a_trial_is_found_by_its_key_among_several_studies(finished, command, tm
     code, text, err = command("export", tmp_path / "results", "--trial", key)
     assert (code, text.startswith(f"# Trial {key} of s by conclus export.")) == (0, True), err
     code, _, err = command("export", tmp_path / "results", "--trial", "yy")
-    assert (code, "has several studies, s, t" in err) == (2, True)
+    assert (code, "has a trial that begins with 'yy'" in err) == (2, True)
     with pytest.raises(UserError, match=r"choose one, as conclus\.open"):
         conclus.open(tmp_path / "results").next()
 

@@ -214,6 +214,7 @@ def test_studies_of_optuna_stay_apart_and_keep_their_directions(command, tmp_pat
     told = command("aggregate", tmp_path / "r", "--study", "both")[1]
     assert "front, of value (min), value_1 (max): yes if" in " ".join(told.split())
     assert [line.split().count("yes") for line in told.splitlines()[2:4]] == [1, 0]
+    assert command("aggregate", tmp_path / "r", "--study", "both", "--sort", "value_1")[0] == 0
     assert "front, of" not in command("aggregate", tmp_path / "r", "--study", "up")[1]
     assert "Imported rows have none" in command("next", tmp_path / "r", "--study", "up")[2]
     # One of several is chosen by its name, here or there.

@@ -17,7 +17,7 @@ from jobs.analysis.effect import effect
 from jobs.analysis.importance import Means, _noncentrality, importance
 from jobs.analysis.interaction import interaction
 from jobs.analysis.trials import Trials, factor_of
-from jobs.present.importance import importance_sheet
+from jobs.present.importance import importance_sheet, remarks
 from jobs.results import writer
 from jobs.results.schema import Attempt
 from tests.rates import highest, lowest
@@ -280,6 +280,10 @@ def test_parameters_that_move_together_are_not_told_apart():
     assert verdicts["a"] == "cannot be told from twin"
     assert verdicts["twin"] == "cannot be told from a"
     assert verdicts["b"] == "not shown to matter"
+    (told,) = [one for one in remarks(found) if "only together" in one]
+    assert told.startswith("Without a share are a, twin: they changed only together")
+    alone = importance(trials([{"a": row["a"], "b": row["b"]} for row in rows], [float(row["a"]) for row in rows]))
+    assert not any("only together" in one for one in remarks(alone))
 
 
 def test_too_few_trials_are_said_to_be_too_few():

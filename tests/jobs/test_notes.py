@@ -127,6 +127,28 @@ def test_an_empty_trial_is_refused(results, command, name):
     assert len(notes.read(results / "study=s")[0]) == 1
 
 
+@pytest.mark.parametrize("name", ["assign", "clusters", "export", "logs", "note", "resume", "stop"])
+def test_a_key_finds_its_study(results, command, name):
+    fill(results, "t")
+    more = ["text"] if name == "note" else []
+    _, out, err = command(name, results, *more, "--trial", "3f2at")
+    assert "choose one with --study" not in out + err
+    assert "3f2at" in out + err or "study=t" in err
+    code, _, err = command(name, results, *more, "--trial", "3f2")
+    assert code == 2
+    assert "has several studies with a trial that begins with '3f2', s, t: choose one with --study NAME" in err
+    code, _, err = command(name, results, *more, "--trial", "yy")
+    assert (code, "has a trial that begins with 'yy'" in err) == (2, True)
+
+
+@pytest.mark.parametrize("words", [["{}", ""], ["{}", "--tag", "good", " "], ["{}", "", "--remove"], [""]])
+def test_an_empty_text_is_refused(results, command, words):
+    notes.add(results / "study=s", "keep", [], by="me")
+    code, out, err = command("note", *(word.format(results) for word in words))
+    assert (code, out, "The note has no text" in err) == (2, "", True)
+    assert len(notes.read(results / "study=s")[0]) == 1
+
+
 def test_copying_folders_brings_notes_together(results, command, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(results, other)

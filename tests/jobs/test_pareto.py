@@ -1,19 +1,24 @@
 """The Pareto front of several metrics, and configurations that break a constraint."""
 
+import re
+from itertools import combinations
 from operator import ge, gt
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import vl_convert
 
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.pareto import Aims, InfeasibleError, front, judge, violation
 from jobs.analysis.ties import leads
+from jobs.charts import scatter
 from jobs.charts.figure import figure
 from jobs.planning import tpe
 from jobs.present.leaderboard import board_table
 from jobs.report.contents import gather
 from jobs.report.plots import charts
+from jobs.report.sections import subtitle
 from jobs.results import writer
 from jobs.results.schema import Attempt, to_table
 from jobs.study import study
@@ -236,3 +241,32 @@ def test_a_picture_names_what_breaks_a_constraint_by_its_parameters(tmp_path):
     drawn = figure(charts(contents, "pareto", ()), ".svg", 4.0).decode()
     assert ">lr=a</text>" in drawn
     assert ">#1</text>" in drawn
+
+
+def test_names_beside_marks_that_are_close_are_over_no_other_name():
+    cells = {f"{i}": [(0.9 - i / 1000, 1.0 - i / 100, 1.0)] for i in range(8)} | {"far": [(0.1, 9.0, 1.0)]}
+    (chart,) = scatter.fronts(leaderboard(table(cells), "nmi", "max", Aims.of(SELECT))).values()
+    boxes = []
+    for layer in (one for one in chart["layer"] if one["mark"]["type"] == "text"):
+        for row in chart["datasets"][layer["data"]["name"]]:
+            left = 320 * (row["x"] - 0.93) / (9 - 0.93) + layer["mark"]["dx"]
+            left -= 12 * (layer["mark"]["align"] == "right")
+            boxes.append((left, 210 * (0.9 - row["y"]) / 0.8 + layer["mark"]["dy"]))
+    assert len(boxes) >= 3  # Right of a mark, left of it, and below.
+    close = [(a, b) for a, b in combinations(boxes, 2) if abs(a[0] - b[0]) < 12 and abs(a[1] - b[1]) < 11]
+    assert not close
+
+
+def test_the_title_of_a_page_counts_what_has_no_rank_as_its_table_does(tmp_path):
+    for row in attempts({"a": [(0.9, 1.0, 30.0)], "b": [(0.5, 5.0, 9.0)], "c": [(0.6, 2.0, 9.0)]}):
+        writer.write(str(tmp_path), row)
+    contents = gather([str(tmp_path)], "nmi", "max", aims=Aims.of(SELECT))
+    assert subtitle(contents).startswith("3 trials · 3 configurations ·")
+
+
+def test_what_marks_mean_stands_one_below_the_other_on_a_telephone():
+    cells = {"a": [(0.9, 1.0, 3.0)], "b": [(0.5, 5.0, 9.0)], "c": [(0.6, 2.0, 9.0)]}
+    (chart,) = scatter.fronts(leaderboard(table(cells), "nmi", "max", Aims.of(SELECT))).values()
+    drawn = [vl_convert.vegalite_to_svg(chart | {"width": width}) for width in (280, 600)]
+    narrow, wide = (float(re.search(r'height="([\d.]+)', one)[1]) for one in drawn)
+    assert narrow > wide + 10

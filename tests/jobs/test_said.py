@@ -208,7 +208,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: importances(Study(planted(3, 3, 3))),
         ),
         (
-            "Finished trials with a warning (column reason): EMPTY_CLUSTERS in 6.",
+            "Finished trials with a warning (conclus health tells more): EMPTY_CLUSTERS in 6.",
             lambda: board(TWO, reason=lambda _: "EMPTY_CLUSTERS=2"),
             lambda: board(TWO),
         ),

@@ -83,3 +83,15 @@ def test_members_alone_say_nothing_of_a_configuration(table):
         gather(members, "nmi")
     with pytest.raises(UserError, match="All 6 trials are members of populations"):
         criteria_report(members)
+
+
+def test_warnings_are_those_of_the_verdict_and_of_a_row_without_one_of_its_reason(tmp_path):
+    told = [("TOPIC_COLLAPSE; DEAD_TOPICS", "EMPTY_CLUSTERS=1"), ("OK", "EMPTY_CLUSTERS=1"), ("", "COLLAPSED")]
+    for seed, (verdict, reason) in enumerate(told):
+        row = Attempt(study="s", trial_key=f"{seed}", config_key="c", seed=seed, attempt_id="a", status="ok")
+        row.verdict, row.reason, row.metrics, row.data_hash = verdict, reason, {"nmi": 0.5}, "d"
+        write(str(tmp_path), row)
+    found = read_results([str(tmp_path)])
+    said = "with a warning (conclus health tells more): COLLAPSED in 1, DEAD_TOPICS in 1, TOPIC_COLLAPSE in 1."
+    assert any(note.endswith(said) for note in leaderboard(found, "nmi", "max").notes)
+    assert gather(found, "nmi").broken.tolist() == [True, False, True]

@@ -76,15 +76,15 @@ def done(place):
 
 def test_each_data_set_has_a_race_of_its_own(done):
     confirmation = Confirmation(done.study, "results", "nmi", "max", most=5, top=2, margin=0.0)
-    with pytest.raises(UserError, match=r"2 data sets \(easy\.csv, hard\.csv\), and no score is compared"):
+    with pytest.raises(UserError, match=r"2 data sets \(easy, hard\), and no score is compared"):
         confirmation.heat()
     heats = {heat.data: heat for heat in (one.heat() for one in confirmation.of_each_data_set())}
-    assert sorted(heats) == ["easy.csv", "hard.csv"]
+    assert sorted(heats) == ["easy", "hard"]
     best = {name: heat.board.entries[0].params["optimiser.learning_rate"] for name, heat in heats.items()}
-    assert best == {"easy.csv": 0.001, "hard.csv": 0.1}
+    assert best == {"easy": 0.001, "hard": 0.1}
     for name, heat in heats.items():
         assert len(heat.values) == 3
-        assert {one.parameters["data.path"] for one in heat.lacking} <= {name}
+        assert {one.parameters["data.path"] for one in heat.lacking} <= {f"{name}.csv"}
 
 
 def test_a_plan_of_one_data_set_has_one_race_without_a_name(place):
