@@ -202,5 +202,5 @@ def _scatter(
     names = [{"x": one["x"], "y": one["y"], "name": one["name"]} for one in points if one["kind"] in named][:_NAMED]
     if names:
         beside = alt.Chart(rows(names)).mark_text(align="left", dx=7, dy=-5, fontSize=10.5, color=INK, aria=False)
-        layers.append(beside.encode(x="x:Q", y="y:Q", text="name:N"))
+        layers.append(beside.encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("name:N")))
     return declared(layers, _HEIGHT, words, picked(), crowd=len(points) > CROWD)
