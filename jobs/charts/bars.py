@@ -41,6 +41,6 @@ def bars(names: Sequence[str], values: Sequence[float], shown: Sequence[str], wo
         x=alt.X("value:Q", scale=scale, axis=None), color=colour, tooltip=lines
     )
     texts = base.mark_text(align="left", dx=4, color=INK, fontSize=11.5).encode(
-        x=alt.X("end:Q", scale=scale), text="shown:N"
+        x=alt.X("end:Q", scale=scale), text=alt.Text("shown:N")
     )
     return declared([drawn, texts], step(rows_of, _STEP) * len(found), words)

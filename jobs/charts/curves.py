@@ -84,8 +84,12 @@ def draw(
     chosen = by_legend("name")
     x, y, low = _epoch(), _height(title), _height(title, field="low")
     faint = 0.1 if crowd else 0.35
-    behind = alt.Chart(rows(many)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, detail="c:N", tooltip=TELL)
-    strength = alt.value(alt.ExprRef(f"!picked ? {faint} : picked[datum.c] ? 0.9 : 0.02"))
+    behind = (
+        alt.Chart(rows(many))
+        .transform_flatten(["epoch", "value"])
+        .encode(x=x, y=y, detail=alt.Detail("c:N"), tooltip=TELL)
+    )
+    strength = alt.OpacityValue(alt.ExprRef(f"!picked ? {faint} : picked[datum.c] ? 0.9 : 0.02"))
     layers = [behind.mark_line(color=SOFT, strokeWidth=1.1, aria=False).encode(opacity=strength).add_params(zoomed())]
     layers += _marked(marked, shown, (x, y, low), chosen)
     words = f"Learning curves, {title}: the mean over the seeds of {counted(len(order), 'configuration')}."
@@ -113,8 +117,14 @@ def seeds(  # noqa: PLR0917 - what it is drawn of, and how
     ]
     layers: list[alt.Chart] = []
     if curve.half_widths:
-        layers.append(_band([_banded(curve, metric)], x, _height(title, limits, "low")).encode(color=alt.value(ACCENT)))
-    lines = alt.Chart(rows(thin)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, detail="seed:N", tooltip=TELL)
+        layers.append(
+            _band([_banded(curve, metric)], x, _height(title, limits, "low")).encode(color=alt.ColorValue(ACCENT))
+        )
+    lines = (
+        alt.Chart(rows(thin))
+        .transform_flatten(["epoch", "value"])
+        .encode(x=x, y=y, detail=alt.Detail("seed:N"), tooltip=TELL)
+    )
     layers.append(lines.mark_line(color=ACCENT, strokeWidth=1, opacity=0.55, aria=False).add_params(zoomed()))
     middle = [{"told": ["mean"], "epoch": list(curve.epochs), "value": _short(curve.means)}]
     mean = alt.Chart(rows(middle)).transform_flatten(["epoch", "value"]).encode(x=x, y=y, tooltip=TELL)
@@ -142,7 +152,7 @@ def _marked(
     return [
         *([_band(bands, x, low).encode(color=colours, opacity=opacity(0.12, seen, chosen, weak=0))] if bands else []),
         lines.mark_line(strokeWidth=2.2, aria=False)
-        .encode(strokeDash=alt.value(alt.ExprRef("datum.dash")), opacity=opacity(1, seen, chosen))
+        .encode(strokeDash=alt.StrokeDashValue(alt.ExprRef("datum.dash")), opacity=opacity(1, seen, chosen))
         .add_params(chosen),
         points.mark_point(filled=True, size=55, aria=False).encode(
             x=x, y=y, color=colours, shape=shapes, tooltip=TELL, opacity=opacity(1, seen, chosen)
@@ -164,7 +174,7 @@ def _height(metric: str, limits: Sequence[float] = (), field: str = "value") -> 
 def _band(found: Sequence[Mapping[str, Any]], x: alt.X, low: alt.Y) -> alt.Chart:
     some = [{name: one[name] for name in ("name", "c", "epoch", "low", "high") if name in one} for one in found]
     base = alt.Chart(rows(some)).transform_flatten(["epoch", "low", "high"]).mark_area(opacity=0.12, aria=False)
-    return base.encode(x=x, y=low, y2="high:Q")
+    return base.encode(x=x, y=low, y2=alt.Y2("high:Q"))
 
 
 def band_ends(curve: Curve, metric: str) -> tuple[list[float], list[float]]:

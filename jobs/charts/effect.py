@@ -59,7 +59,9 @@ def draw(found: Effect, names: ShownNames = USUAL) -> dict[str, Any]:
     strength = 0.5 if len(some) <= _FEW else 0.2
     layers = (
         [
-            thin.mark_line(color=SOFT, strokeWidth=1, opacity=strength, aria=False).encode(detail="setting:N"),
+            thin.mark_line(color=SOFT, strokeWidth=1, opacity=strength, aria=False).encode(
+                detail=alt.Detail("setting:N")
+            ),
             *([thick.mark_line(color=ACCENT, strokeWidth=2.4, aria=False)] if matched else []),
         ]
         if joined

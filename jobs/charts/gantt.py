@@ -85,7 +85,7 @@ def draw(found: Sequence[ChartedTrial], numbers: Mapping[Key, int]) -> dict[str,
         x=alt.X(
             "start:T", title="time (UTC)", scale=alt.Scale(type="utc"), axis=alt.Axis(grid=False, labelOverlap=True)
         ),
-        x2="end:T",
+        x2=alt.X2("end:T"),
         y=alt.Y("lane:O", sort=order, title=None, axis=axis, scale=alt.Scale(domain=order)),
         color=alt.Color(
             "status:N",

@@ -121,9 +121,9 @@ def _heat(
     none = alt.Chart(rows(empty)).encode(x=x, y=y, tooltip=TELL)
     layers = [
         none.mark_rect(fill="transparent", stroke=SOFT, strokeDash=[3, 3], aria=False),
-        none.mark_text(color=SOFT, fontSize=10, aria=False).encode(text="text:N"),
+        none.mark_text(color=SOFT, fontSize=10, aria=False).encode(text=alt.Text("text:N")),
         base.mark_rect(aria=False).encode(color=colours),
-        base.mark_text(fontSize=12, dy=-6, aria=False).encode(text="text:N", color=ink),
-        base.mark_text(fontSize=10, dy=9, aria=False).encode(text="below:N", color=ink),
+        base.mark_text(fontSize=12, dy=-6, aria=False).encode(text=alt.Text("text:N"), color=ink),
+        base.mark_text(fontSize=10, dy=9, aria=False).encode(text=alt.Text("below:N"), color=ink),
     ]
     return declared(layers, _STEP * len(down), words)

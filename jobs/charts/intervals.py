@@ -94,17 +94,21 @@ def intervals(
         layers.append(known.mark_bar(height=10, color=GREEN, opacity=0.3, aria=False))
     there = {one.kind for one in found if one.mean is not None}
     chosen = by_legend("kind")
-    seen = opacity(1, chosen) if len(there) > 1 else alt.value(1)
+    seen = opacity(1, chosen) if len(there) > 1 else alt.OpacityValue(1)
     reach = known.mark_rule(color=SOFT, strokeWidth=2, strokeCap="round", aria=False)
-    layers.append(reach.encode(x=alt.X("low:Q", title=title, scale=scale), x2="high:Q", opacity=seen))
+    layers.append(reach.encode(x=alt.X("low:Q", title=title, scale=scale), x2=alt.X2("high:Q"), opacity=seen))
     points = known.mark_point(size=55, strokeWidth=1.5, aria=False)
     points = points.encode(tooltip=TELL, opacity=seen, **kinds(marks, there))
     layers.append(points.add_params(chosen) if len(there) > 1 else points)
     said = [one for one in data if one["text"]]
     if said:
         above = alt.Chart(rows([one for one in said if one["mean"] is not None])).mark_text(dy=-9, fontSize=10)
-        layers.append(above.encode(x=x, y=y, text="text:N", color=alt.value(INK)))
+        layers.append(above.encode(x=x, y=y, text=alt.Text("text:N"), color=alt.ColorValue(INK)))
         # In the middle of the drawing: zero may be at its edge, where the names of the rows stand.
         beside = alt.Chart(rows([one for one in said if one["mean"] is None])).mark_text(fontSize=10.5, aria=False)
-        layers.append(beside.encode(x=alt.value(alt.ExprRef("width / 2")), y=y, text="text:N", color=alt.value(SOFT)))
+        layers.append(
+            beside.encode(
+                x=alt.XValue(alt.ExprRef("width / 2")), y=y, text=alt.Text("text:N"), color=alt.ColorValue(SOFT)
+            )
+        )
     return declared(layers, max(step(names, _STEP) * len(data), 2 * _STEP), words)

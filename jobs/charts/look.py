@@ -48,7 +48,7 @@ LINES = f"split(datum.label, '{_BREAK}')"
 _TICK = "isNumber(datum.value) && abs(datum.value) >= 1e9 ? format(datum.value, '.3~g') : datum.label"
 """The label of a tick: long numbers in scientific form."""
 TELL_LINES = "datum.told"
-TELL = alt.value(alt.ExprRef(TELL_LINES))
+TELL = alt.TooltipValue(alt.ExprRef(TELL_LINES))
 """The tooltip of a mark: the lines in its `told`. As a value, they may hold names from strangers."""
 DIM = 0.07
 """The opacity of what is not picked."""

@@ -50,5 +50,5 @@ def matrix(
     layers: list[alt.Chart] = [cells]
     if len(across) <= _MOST_NUMBERS:
         numbers = base.transform_filter("datum.count > 0").mark_text(color=INK, fontSize=11, aria=False)
-        layers.append(numbers.encode(text="count:Q"))
+        layers.append(numbers.encode(text=alt.Text("count:Q")))
     return declared(layers, max(22 * len(down), 60), words)

@@ -71,24 +71,24 @@ def draw(board: Leaderboard, start: int = 0, names: ShownNames = USUAL) -> dict[
     lines = (
         alt.Chart(rows(list(reversed(data))))
         .transform_flatten(["name", "height"])
-        .encode(x=x, y=y, detail="c:N", tooltip=TELL)
+        .encode(x=x, y=y, detail=alt.Detail("c:N"), tooltip=TELL)
     )
     # A field needs no expression: that of each point of each line is computed anew when other lines are picked.
     drawn = lines.mark_line(aria=False).encode(
         stroke=alt.Stroke("colour:N", scale=None),
         strokeDash=alt.StrokeDash("dash:N", scale=None),
         strokeWidth=alt.StrokeWidth("width:Q", scale=None),
-        opacity=alt.value(alt.ExprRef("!picked ? datum.strength : picked[datum.c] ? 0.7 : 0.03")),
+        opacity=alt.OpacityValue(alt.ExprRef("!picked ? datum.strength : picked[datum.c] ? 0.7 : 0.03")),
     )
     drawn = drawn.add_params(alt.selection_interval(name="brush", encodings=["x", "y"]))
     rule = alt.Chart(rows([{"name": name, "height": 0, "end": 1} for name in heads])).mark_rule(color=SOFT, aria=False)
     texts = alt.Chart(rows([{"name": name, "height": place, "text": text} for name, place, text in labels]))
-    texts = texts.encode(x=x, y=y, text="text:N")
+    texts = texts.encode(x=x, y=y, text=alt.Text("text:N"))
     style: dict[str, Any] = {"align": "left", "dx": 5, "fontSize": 11, "limit": COLUMN - 10, "aria": False}
     end = [{"name": heads[-1], "height": round(shares[0], 4)}]
     best = alt.Chart(rows(end)).mark_point(filled=True, shape="diamond", size=90, opacity=1, color=ACCENT, aria=False)
     layers = [
-        rule.encode(x=x, y=y, y2="end:Q"),
+        rule.encode(x=x, y=y, y2=alt.Y2("end:Q")),
         drawn,
         texts.mark_text(stroke=CARD, strokeWidth=4, strokeJoin="round", **style),
         texts.mark_text(color=INK, **style),

@@ -60,7 +60,7 @@ def points(
     )
     # A second, thicker text in the colour of the page below each name keeps it readable over the points.
     middles = alt.Chart(rows([one for one in _middles(places, groups) if one["group"] != below])).encode(
-        x="x:Q", y="y:Q", text="group:N"
+        x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("group:N")
     )
     halo = middles.mark_text(
         fontSize=13, fontWeight="bold", stroke=CARD, strokeWidth=4, strokeJoin="round", limit=_LABEL

@@ -209,7 +209,7 @@ def _scatter(
     layers = [drawn]
     for (align, dx, dy), names in _labels(points, [one for one in points if one["kind"] in named][:_NAMED]).items():
         beside = alt.Chart(rows(names)).mark_text(align=align, dx=dx, dy=dy, fontSize=10.5, color=INK, aria=False)
-        layers.append(beside.encode(x="x:Q", y="y:Q", text="name:N"))
+        layers.append(beside.encode(x=alt.X("x:Q"), y=alt.Y("y:Q"), text=alt.Text("name:N")))
     return declared(layers, _HEIGHT, words, picked(), crowd=len(points) > CROWD)
 
 

@@ -1,6 +1,7 @@
 """The files that bring a cluster up, checked by Ray's own schema and commands; each check also sees a broken copy."""
 
 import copy
+import functools
 import json
 import os
 import re
@@ -17,7 +18,7 @@ import pytest
 import ray.autoscaler
 import yaml
 from ray.autoscaler import sdk
-from ray.scripts import scripts, symmetric_run
+from ray.scripts import symmetric_run
 
 import conclus
 
@@ -25,7 +26,6 @@ ROOT = Path(__file__).resolve().parents[2]
 LAUNCHERS = ("ray_config.yaml", "docs/cluster/aws.yaml", "docs/cluster/gcp.yaml")
 RAYJOB = "docs/cluster/kuberay-rayjob.yaml"
 SLURM = ROOT / "docs" / "cluster" / "slurm.sh"
-START_OPTIONS = {name for option in scripts.start.params for name in option.opts}
 
 # The fields of KubeRay's API, from ray-operator/apis/ray/v1/rayjob_types.go (commit 0057210) and raycluster_types.go
 # (commit 026f143) of ray-project/kuberay; authOptions from the notes of its release 1.5.1; of pods and containers,
@@ -65,6 +65,14 @@ TEMPLATE = {
 SUBMISSION_MODES = {"K8sJobMode", "HTTPMode", "InteractiveMode"}
 
 
+@functools.cache
+def start_options():
+    """The options of `ray start`, whose module takes more than a second to import."""
+    from ray.scripts import scripts
+
+    return {name for option in scripts.start.params for name in option.opts}
+
+
 def load(name):
     return yaml.safe_load((ROOT / name).read_text())
 
@@ -96,7 +104,7 @@ def complaints_of(command):
     if not re.search(r"export [^;]*RAY_AUTH_TOKEN_PATH=\$HOME/\.ray/auth_token", command):
         yield "no token"
     for option in re.findall(r"(--[a-z-]+)", command.partition("ray start")[2]):
-        if option not in START_OPTIONS:
+        if option not in start_options():
             yield f"ray start has no {option}"
 
 
@@ -336,7 +344,7 @@ def test_the_slurm_script_calls_symmetric_run_as_it_wants_to_be_called(slurm, tm
     split = arguments.index("--")
     assert name == "symmetric-run"
     started = symmetric_run.curate_and_validate_ray_start_args(arguments[:split])
-    assert {one.partition("=")[0] for one in started} <= START_OPTIONS
+    assert {one.partition("=")[0] for one in started} <= start_options()
     assert arguments[:6] == [
         "--num-cpus=5", "--include-dashboard=false", "--address", "n1:23456", "--min-nodes", "3"
     ]  # fmt: skip

@@ -1,6 +1,7 @@
 """What messages propose works: every command and option in the source and the pages that a person is told to use."""
 
 import ast
+import functools
 import re
 import shlex
 import tomllib
@@ -41,8 +42,15 @@ def texts(file):
             yield node.value
 
 
-SAID = [(file.name, text) for file in SOURCES for text in texts(file)]
-SHOWN = [(file.name, file.read_text(encoding="utf-8")) for file in PAGES]
+@functools.cache
+def messages():
+    """The texts of all source files, each with the file's name: seconds, for the process alone that needs them."""
+    return [(file.name, text) for file in SOURCES for text in texts(file)]
+
+
+@functools.cache
+def pages():
+    return [(file.name, file.read_text(encoding="utf-8")) for file in PAGES]
 
 
 def refused(name, rest, *, whole):
@@ -75,9 +83,9 @@ def wrong_commands(said):
     return [f"{line}: {why}" for line, why in lines if why]
 
 
-@pytest.mark.parametrize("said", [SAID, SHOWN], ids=["messages", "pages"])
+@pytest.mark.parametrize("said", [messages, pages], ids=["messages", "pages"])
 def test_every_command_that_is_proposed_is_one(said):
-    assert wrong_commands(said) == []
+    assert wrong_commands(said()) == []
 
 
 @pytest.mark.parametrize(
@@ -92,7 +100,7 @@ def test_every_command_that_is_proposed_is_one(said):
     ],
 )
 def test_one_that_is_none_is_seen(text, why):
-    found = wrong_commands([*SAID, ("new.py", text)])
+    found = wrong_commands([*messages(), ("new.py", text)])
     assert [why in one for one in found] == ([True] if why else [])
 
 
@@ -104,7 +112,7 @@ def flags(command):
 
 def test_every_option_that_is_proposed_is_one():
     known = OTHERS.union(*map(flags, COMMANDS.values()))
-    said = {(file, flag) for file, text in SAID for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
+    said = {(file, flag) for file, text in messages() for flag in re.findall(r"(?<![\w-])--[a-z][a-z-]+", text)}
     assert not {one for one in said if one[1] not in known}
 
 
@@ -123,13 +131,13 @@ def wrong_installs(said):
 
 
 def test_what_messages_propose_to_install_can_be():
-    assert wrong_installs(SAID) == []
-    proposed = {extra for _, text in SAID for options in SYNC.findall(text) for extra in extras_of(options)}
+    assert wrong_installs(messages()) == []
+    proposed = {extra for _, text in messages() for options in SYNC.findall(text) for extra in extras_of(options)}
     assert proposed == EXTRAS
 
 
 def test_pages_propose_to_install_what_can_be():
-    assert wrong_installs(SHOWN) == []
+    assert wrong_installs(pages()) == []
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,11 @@ def digits(n=1797) -> Dataset:
     return Dataset("digits", samples, labels[:n], tuple("0123456789"), f"digits {n}")
 
 
+def quick(method):
+    """The method where it matters not how good its clusters are: TURTLE with few of its iterations."""
+    return {"name": method, "iterations": 10} if method == "turtle" else method
+
+
 def trained(method, data, *, seed=0, order=None, clusters=4):
     """A method after its step, with the samples in a given order, as the loop gives them in a random one."""
     samples = torch.from_numpy(data.part("train").samples)
@@ -189,10 +194,9 @@ def test_more_connected_parts_than_clusters_are_united():
 @pytest.mark.parametrize("method", FAST)
 def test_a_seed_gives_the_same_bits_in_whatever_order_the_samples_come(method):
     data = digits(300)
-    quick = {"name": method, "iterations": 10} if method == "turtle" else method
-    first, again = (trained(quick, data, seed=4, clusters=10).state_dict() for _ in range(2))
+    first, again = (trained(quick(method), data, seed=4, clusters=10).state_dict() for _ in range(2))
     assert all(torch.equal(one, again[name]) for name, one in first.items())
-    other = trained(quick, data, seed=4, clusters=10, order=torch.arange(300))
+    other = trained(quick(method), data, seed=4, clusters=10, order=torch.arange(300))
     if method != "turtle":  # which draws batches of the samples as they come
         assert all(torch.equal(one, other.state_dict()[name]) for name, one in first.items())
 
@@ -201,8 +205,7 @@ def test_a_seed_gives_the_same_bits_in_whatever_order_the_samples_come(method):
 def test_where_clusters_are_not_clear_another_seed_gives_others(method):
     rows = np.random.default_rng(0).normal(size=(200, 4)).astype(np.float32)
     data = Dataset("noise", rows, None, (), "noise")
-    quick = {"name": method, "iterations": 10} if method == "turtle" else method
-    one, other = (clusters_of(quick, data, seed=seed, clusters=6) for seed in (0, 1))
+    one, other = (clusters_of(quick(method), data, seed=seed, clusters=6) for seed in (0, 1))
     assert not the_same(one, other)
     assert the_same(clusters_of("ward", data, seed=0), clusters_of("ward", data, seed=1))
 
@@ -254,7 +257,7 @@ def test_the_held_out_part_takes_no_part_and_can_be_assigned(method):
 @pytest.mark.parametrize(("n", "clusters"), [(12, 1), (12, 11), (12, 12), (3, 2), (2, 2)])
 def test_any_number_of_clusters_of_few_samples(method, n, clusters):
     rows = np.random.default_rng(0).normal(size=(n, 3)).astype(np.float32)
-    found = clusters_of(method, Dataset("few", rows, None, (), "few"), clusters=clusters)
+    found = clusters_of(quick(method), Dataset("few", rows, None, (), "few"), clusters=clusters)
     assert set(found) <= set(range(clusters))
     if method in {"kmeans", "ward", "leiden"}:
         assert len(set(found)) == clusters
@@ -269,7 +272,7 @@ def test_any_number_of_clusters_of_few_samples(method, n, clusters):
 )
 def test_samples_that_cannot_be_told_apart(method, rows):
     data = Dataset("same", rows.astype(np.float32), None, (), "same")
-    found = trained(method, data)
+    found = trained(quick(method), data)
     labels = labels_of(found, data.samples)
     assert set(labels) <= set(range(4))
     _, same = np.unique(rows, axis=0, return_inverse=True)

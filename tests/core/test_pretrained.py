@@ -13,14 +13,21 @@ from core.config import plugins
 from core.errors import UserError
 from core.estimator import ContrastiveClustering
 
-timm = pytest.importorskip("timm")
-models = pytest.importorskip("torchvision.models")
-safetensors = pytest.importorskip("safetensors.torch")
 torch.set_num_threads(1)
 
 SMALL = {"timm": "test_resnet", "torchvision": "shufflenet_v2_x0_5"}
 # Mean and deviation of each channel, as the libraries document them for these models.
 NORMAL = {"timm": ((0.5,) * 3, (0.5,) * 3), "torchvision": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _libraries():
+    """They take seconds to import, so no process does that but the one that runs this file."""
+    globals().update(
+        timm=pytest.importorskip("timm"),
+        models=pytest.importorskip("torchvision.models"),
+        safetensors=pytest.importorskip("safetensors.torch"),
+    )
 
 
 def whole(library, name, classes=1000):

@@ -19,8 +19,6 @@ from jobs.planning import plan
 from jobs.results import reader
 from jobs.study import study
 
-timm = pytest.importorskip("timm")
-
 STUDY = """study: s
 trial:
   data: {name: file, path: images.npz}
@@ -64,6 +62,12 @@ with told.watched(lambda work, done, total: computed.append((work, done, total))
     frozen.encoded(trial, data, "cpu")
 print(len([one for one in computed if one[0] == "computing vectors"]))
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _library():
+    """It takes seconds to import, so no process does that but the one that runs this file."""
+    globals().update(timm=pytest.importorskip("timm"))
 
 
 def write_weights(file, seed=0):

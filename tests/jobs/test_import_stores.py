@@ -44,6 +44,7 @@ def test_offline_runs_of_wandb(take, tmp_path, command):
         for step in range(1, 4):
             run.log({"nmi": lr * step, "loss": 1 / step}, step=step)
         run.finish(exit_code=code)
+    wandb.teardown()  # Its own process writes the files, and `finish` does not wait for the last of them.
     one, two = sorted(take("wandb", tmp_path / "wandb"), key=lambda row: row["param.optimiser.learning_rate"])
     assert (one["status"], two["status"], two["reason"]) == ("ok", "failed", "failed")
     assert (one["param.optimiser.learning_rate"], one["seed"], one["param.data.name"]) == (0.1, 3, "digits")

@@ -13,6 +13,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, cohen_kappa_score, confusion_matrix
 
 from core.errors import UserError
+from jobs.analysis import clusters as cluster_numbers
 from jobs.charts import scene_map
 from jobs.execution import driver
 from jobs.models import choice, written
@@ -40,6 +41,7 @@ def farm(tmp_path, monkeypatch):
     np.save("farm.npy", CUBE)
     np.save("farm_gt.npy", TRUTH)
     Path("s.yaml").write_text(STUDY)
+    monkeypatch.setattr(cluster_numbers, "has_umap", lambda: False)  # It takes up to a minute to be imported.
     return tmp_path
 
 

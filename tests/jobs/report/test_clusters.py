@@ -20,6 +20,7 @@ from core.data.stored import Stored
 from core.errors import UserError
 from core.evaluation import metrics
 from core.seal import seal_text
+from jobs.analysis import clusters as cluster_numbers
 from jobs.charts.contact_sheet import contact_sheet
 from jobs.models import assignments, choice, embedding
 from jobs.models.assignments import KeepRule
@@ -55,7 +56,14 @@ def vectors(tmp_path):
     return found
 
 
-def test_the_files_hold_the_clusters_in_the_units_of_the_file(vectors, tmp_path, command):
+@pytest.fixture(autouse=True)
+def _only_named_maps_are_by_umap(request, monkeypatch):
+    """Each process that uses UMAP compiles it for ten seconds; one runs all tests that name it (tests/conftest.py)."""
+    if "umap" not in request.node.name:
+        monkeypatch.setattr(cluster_numbers, "has_umap", lambda: False)
+
+
+def test_the_files_hold_the_clusters_in_the_units_of_the_file_and_a_map_by_umap(vectors, tmp_path, command):
     out = tmp_path / "out"
     code, said, told = command("clusters", vectors.results, "--out", out)
     assert code == 0, told
