@@ -7,7 +7,9 @@ another folder for them.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,8 @@ from typing import Any
 from core.errors import UserError
 from jobs.execution.tracked import Run
 from jobs.ledger import wandb_file
+
+_WRITING_SECONDS = 5.0
 
 
 class Tracker:
@@ -77,10 +81,23 @@ class Tracker:
     def close(self, status: str, reason: str) -> None:
         """Ends the run; one that failed or was interrupted is so in W&B."""
         self._run.summary.update({"conclus.status": status, "conclus.reason": reason})
+        file = Path(self._run.dir).parent / f"run-{self._run.id}.wandb"
         self._run.finish(exit_code=0 if status in {"ok", "stopped", "paused"} else 1)
+        # W&B's own process may still be writing, and a trial that goes on at once reads in it what is done.
+        until = time.monotonic() + _WRITING_SECONDS
+        while file.is_file() and _read(file).exit_code is None and time.monotonic() < until:
+            time.sleep(0.05)
 
 
 def _last_epoch(folder: Path, run_id: str) -> int:
     """The last epoch that earlier attempts left in offline files."""
-    files = folder.glob(f"wandb/offline-run-*-{run_id}/run-{run_id}.wandb")
-    return max((epoch for file in files for epoch, _ in wandb_file.read(file).history), default=0)
+    # The folder of a second run in the same second has -1 at its end.
+    files = folder.glob(f"wandb/offline-run-*/run-{run_id}.wandb")
+    return max((epoch for file in files for epoch, _ in _read(file).history), default=0)
+
+
+def _read(file: Path) -> wandb_file.Written:
+    """What is in a file; nothing if nothing has been written yet."""
+    with contextlib.suppress(UserError):
+        return wandb_file.read(file)
+    return wandb_file.Written()

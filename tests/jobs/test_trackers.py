@@ -359,6 +359,21 @@ def records(path):
                 whole = b""
 
 
+def test_a_run_of_wandb_that_goes_on_at_once_knows_what_is_done(tmp_path):
+    pytest.importorskip("wandb")
+    from jobs.tracking.wandb import Tracker
+
+    known = {"id": "abc", "name": "n", "study": "s", "trial_key": "t", "attempt_id": "A", "seed": 0, "params": {}}
+    for done in range(6):
+        tracker = Tracker(tracked.Run(**known, folder=tmp_path, after=done))
+        assert tracker._done == done
+        for epoch in range(1, done + 2):
+            tracker.log(epoch, 0.1, {"loss": 1 / epoch})
+        tracker.close("paused", "")
+    found = [wandb_file.read(file).history for file in tmp_path.rglob("*.wandb")]
+    assert sorted(epoch for history in found for epoch, _ in history) == [1, 2, 3, 4, 5, 6]
+
+
 @pytest.fixture(scope="module")
 def wandb_run(tmp_path_factory):
     wandb = pytest.importorskip("wandb")
@@ -367,6 +382,7 @@ def wandb_run(tmp_path_factory):
     with wandb.init(mode="offline", dir=str(folder), project="p", id="abc", config={"a": 1}, settings=quiet) as run:
         for step in range(1, 400):
             run.log({"loss": 1 / step, "count": step, "text": "x" * 200, "none": None, "deep": {"in": step}}, step=step)
+    wandb.teardown()  # It waits for the process that writes the file.
     return next(folder.glob("wandb/offline-run-*/run-abc.wandb"))
 
 
