@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from core.data.columns import Part, Wanted, check_named, listed
 from core.data.dataset import damage, fault
 from core.data.labels import NO_NUMBER
-from core.data.pickles import UNPICKLING, PlainUnpickler
+from core.data.pickles import UNPICKLING, plain
 from core.data.prepared import gathered
 from core.data.stored import Records
 
@@ -320,8 +320,7 @@ def _unpickled(held: _Held, name: str) -> dict[str, Any]:
     """A pickled mapping of plain values and arrays; nothing else of a pickle is made or run."""
     try:
         with held.open(name) as stream:
-            found = PlainUnpickler(stream, encoding="bytes").load()
-        return {one.decode() if isinstance(one, bytes) else str(one): value for one, value in found.items()}
+            return plain(stream.read(), encoding="bytes")
     except (*UNPICKLING, *damage()) as error:
         reason = " ".join(str(error).split())[:200]
         raise fault(held.where / name, f"it cannot be read as a pickle of arrays ({reason}): copy it again") from error

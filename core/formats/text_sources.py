@@ -9,17 +9,18 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pickle
 import re
 import zlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from core.data.columns import listed, printable
 from core.data.dataset import content_hash, damage, fault, tree_hash, user_path
-from core.data.pickles import UNPICKLING, PlainUnpickler
+from core.data.pickles import UNPICKLING, plain
 from core.formats.records import read_texts, texts_file
 
 if TYPE_CHECKING:
@@ -252,8 +253,9 @@ class _Bunch(dict[str, Any]):
     """Stands for scikit-learn's: a mapping with attributes."""
 
 
-class _Posts(PlainUnpickler):
-    more: ClassVar[Mapping[str, Any]] = dict.fromkeys(("sklearn.utils._bunch.Bunch", "sklearn.utils.Bunch"), _Bunch)
+_BUNCH: dict[str, Any] = dict.fromkeys(("sklearn.utils._bunch.Bunch", "sklearn.utils.Bunch"), _Bunch)
+# The real file has some 40 MiB.
+_UNPACKED = 1 << 28
 
 
 def _loaded(file: Path, removed: tuple[str, ...]) -> list[Any]:
@@ -266,7 +268,11 @@ def _loaded(file: Path, removed: tuple[str, ...]) -> list[Any]:
     said = io.StringIO()
     kept: dict[str, Any] = {"data_home": file.parent, "download_if_missing": False}
     try:
-        _Posts(io.BytesIO(zlib.decompress(file.read_bytes()))).load()
+        unpacking = zlib.decompressobj()
+        content = unpacking.decompress(file.read_bytes(), _UNPACKED)
+        if unpacking.unconsumed_tail:
+            raise pickle.UnpicklingError(f"it holds more than {_UNPACKED >> 20} MiB")
+        plain(content, _BUNCH)
         with contextlib.redirect_stdout(said):  # where it says what is wrong with the file
             return [fetch_20newsgroups(subset=one, shuffle=False, remove=removed, **kept) for one in ("train", "test")]
     except (*damage(), *UNPICKLING, zlib.error) as error:

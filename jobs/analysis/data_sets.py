@@ -33,17 +33,22 @@ class SeveralDataSetsError(UserError):
 def of_rows(table: pa.Table) -> list[str]:
     """The data set of each row, as a text that is equal for rows of the same data.
 
-    It is the hash of the data's content. A row without one, as an imported row, is told by its name: it belongs to the
-    only data that is called so, or is read by the plug-in of this name, if there is one. A row that tells neither
-    belongs to the only data set of the table, or else to one of its study's own.
+    It is the hash of the data's content. A row without one, as an imported row, belongs to the only data with its path,
+    table or set, if there is one; where it tells a name alone, to the only data that is called so, or is read by the
+    plug-in of this name. A row that tells nothing belongs to the only data set of the table, or else to one of its
+    study's own.
     """
     hashes = column_cells(table, "data_hash")
     names = _called(options := _options(table), table.num_rows)
-    by_name: dict[str, set[str]] = {}
-    for found, *both in zip(hashes, names, options.get("name", names), strict=True):
-        for name in both if found else ():
-            by_name.setdefault(name, set()).add(found)
-    told = [found or (name and _only(by_name, name)) or "" for found, name in zip(hashes, names, strict=True)]
+    sources = _sources(options, table.num_rows)
+    known: dict[str, set[str]] = {}
+    for found, source, *both in zip(hashes, sources, names, options.get("name", names), strict=True):
+        for one in {source, *both} - {""} if found else ():
+            known.setdefault(one, set()).add(found)
+    told = [
+        found or ((one := source or name) and _only(known, one)) or ""
+        for found, source, name in zip(hashes, sources, names, strict=True)
+    ]
     lone = {one for one in told if one}
     rest = next(iter(lone)) if len(lone) == 1 else ""
     return [one or rest or f"{_OF_STUDY}{study}" for one, study in zip(told, table["study"].to_pylist(), strict=True)]
@@ -142,6 +147,17 @@ def _called(columns: Mapping[str, Sequence[Any]], count: int) -> list[str]:
         option = _naming(reader)
         value = str(columns.get(option, readers)[place] or "")
         found.append((_pure(value).stem if option == "path" else value) or str(reader or ""))
+    return found
+
+
+def _sources(columns: Mapping[str, Sequence[Any]], count: int) -> list[str]:
+    """Where each row's data are, as `file /home/me/x.csv`; empty where the row tells a name alone."""
+    readers = columns.get("name", [None] * count)
+    found: list[str] = []
+    for place, reader in enumerate(readers):
+        option = _naming(reader)
+        value = columns[option][place] if option != "name" and option in columns else None
+        found.append(f"{str(reader).replace('_', '-')} {value}" if value else "")
     return found
 
 

@@ -98,11 +98,10 @@ def _apart(plan: Plan) -> list[str]:
     counts = max(found.values(), key=len, default=set[int | str | None]())
     if len(counts) < 2:
         return []
-    given = min(one for one in counts if isinstance(one, int))
-    return [
-        "  the consensus does not compare different n_clusters: each has its own ranking,",
-        f"  as `conclus aggregate --where 'n_clusters == {given}'` shows",
-    ]
+    told = "  the consensus does not compare different n_clusters: each has its own ranking"
+    if not (numbers := [one for one in counts if isinstance(one, int)]):
+        return [told]
+    return [f"{told},", f"  as `conclus aggregate --where 'n_clusters == {min(numbers)}'` shows"]
 
 
 def competing(plan: Plan) -> int:

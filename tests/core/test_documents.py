@@ -24,7 +24,7 @@ from sklearn.datasets import _twenty_newsgroups, fetch_20newsgroups
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, CountVectorizer, TfidfTransformer, TfidfVectorizer
 
 from core.data import corpus as corpus_module
-from core.data import vocabulary
+from core.data import pickles, vocabulary
 from core.data.corpus import inverse_frequencies
 from core.data.dataset import cache_folder
 from core.data.describe import described
@@ -32,6 +32,7 @@ from core.data.source import on_device
 from core.datasets import documents, file
 from core.datasets import text as text_data
 from core.errors import UserError
+from core.formats import text_sources
 from core.training.chosen import are_shares
 from core.views import words as words_views
 from tests.conftest import ROOT
@@ -528,11 +529,6 @@ def newsgroups(tmp_path, monkeypatch):
     return home / "20news-bydate_py3.pkz"
 
 
-class Hostile:
-    def __reduce__(self):
-        return os.mkdir, ("ran",)
-
-
 def test_twenty_newsgroups_are_read_where_they_are(newsgroups):
     data = documents.load(path="20newsgroups")
     assert data.feature_names == (
@@ -551,12 +547,38 @@ def test_twenty_newsgroups_are_read_where_they_are(newsgroups):
     saying("`remove` names 'signatures'", path="20newsgroups", remove=("signatures",))
     newsgroups.write_bytes(b"broken")
     saying("scikit-learn cannot read it", path="20newsgroups")
-    newsgroups.write_bytes(zlib.compress(pickle.dumps({"train": Hostile()})))
-    saying("which is never run", path="20newsgroups")
-    assert not Path("ran").exists()
     newsgroups.unlink()
     saying("is not on this machine, and conclus downloads nothing", path="20newsgroups")
     assert not newsgroups.exists()
+
+
+NESTED = b"\x80\x02}" + b")" + b"\x85" * 100_000 + b"K\x01s."
+# An array of objects at an address that the file names.
+POINTER = (
+    b"\x80\x03c_codecs\nencode\ncnumpy\nndarray\n(K\x01\x85cnumpy\ndtype\nX\x01\x00\x00\x00O\x85R"
+    b"C\x08AAAAAAAAtRX\x06\x00\x00\x00latin1\x86R."
+)
+LISTS = b"\x80\x02c_codecs\nencode\n](" + b"]q\x00h\x00h\x00" * 3 + b"eX\x06\x00\x00\x00latin1\x86R."
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"cposix\nmkdir\n(Vran\ntR.", "it asks for posix.mkdir, which is never run"),
+        (NESTED, "it has more than 1,000 tuples"),
+        (LISTS, "it encodes what is no text"),
+        (POINTER, "it encodes what is no text"),
+        (b"N" * 70_000, "it has more than 1,000 tuples, or 60,000 steps"),
+        (b"N" * 90_000, "it holds more than 0 MiB"),
+    ],
+    ids=["runs", "nested", "lists", "a pointer", "long", "large"],
+)
+def test_a_hostile_file_of_twenty_newsgroups_is_refused(newsgroups, monkeypatch, content, told):
+    monkeypatch.setattr(text_sources, "_UNPACKED", 80_000 if content[:1] == b"N" else 1 << 20)
+    monkeypatch.setattr(pickles, "_STEPS", 60_000)
+    newsgroups.write_bytes(zlib.compress(content, 1))
+    saying(told, path="20newsgroups")
+    assert not Path("ran").exists()
 
 
 def test_a_study_of_twenty_newsgroups_runs(newsgroups, command):

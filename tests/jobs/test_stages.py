@@ -389,7 +389,7 @@ stages:
     )
     code, _, err = command("run", "study.yaml", "--workers", "1")
     assert code == 1, err
-    assert "s.one: the study ends here: other.csv: kmeans_acc" in err
+    assert "s.one: the study ends here: other: kmeans_acc" in err
     assert "mine.csv: kmeans_acc" not in err
     with pytest.raises(UserError, match="stage before varies its data"):
         stages.load(write(text.replace("name: two", "name: two\n    from: best")))
