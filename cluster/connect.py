@@ -218,7 +218,8 @@ def _start(machine: Node, folder: Path) -> None:
                 _shut_down()
                 _init(machine, folder)
     except Exception as error:
-        raise ClusterError(f"Ray does not start on this machine: {one_line(error)}.") from error
+        reason = one_line(error).rstrip(".")
+        raise ClusterError(f"Ray does not start on this machine: {reason}. --workers 1 runs without Ray.") from error
 
 
 def _init(machine: Node, folder: Path) -> None:

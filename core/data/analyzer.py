@@ -9,6 +9,7 @@ import functools
 import importlib
 import logging
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import PurePath
@@ -120,7 +121,9 @@ def _jieba_version() -> str:
 def _chinese() -> Split:
     """The function that splits a text with jieba: words in small letters, without punctuation."""
     _jieba_version()
-    jieba: Any = importlib.import_module("jieba")
+    with warnings.catch_warnings():  # Python has something to say on the way it is written.
+        warnings.simplefilter("ignore")
+        jieba: Any = importlib.import_module("jieba")
     jieba.setLogLevel(logging.WARNING)
     tokenizer = jieba.Tokenizer()
     # By default its dictionary is kept in a folder of the system that others can write, and read from there unchecked.

@@ -198,7 +198,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
         *_seed_notes(entries, best),
         *overlap_notes(entries[0].score, [one.score for one in entries if one.tied is False]),
         *scale_notes(column, mode, rescaling, imported=any(cell.imported for cell in scored)),
-        *_choice_notes(column, mode, entries, selection.mixed(table)),
+        *_choice_notes(column, mode, entries, selection.mixed(table)[0]),
         *lost_notes(table, [(one.study, one.config_key) for one in cells if not one.values], constant),
         *samples.course_notes(table),
         *about,

@@ -38,11 +38,10 @@ COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), PROBES, *data_sets
 """The columns that this module reads, besides scores and parameters."""
 CONSENSUS_COLUMN = f"health.{CONSENSUS}"
 """The column of the consensus, which is computed and stored in no file."""
-_COUNTS = 2**20
-"""The most counts of pairs of labellings at once."""
+_COUNTS = 2**20  # The most counts of pairs of labellings at once.
 _TRUTHS = ("nmi", "acc")
-_PLACE = {"study": "--study", "data set": "--where", "number of clusters": "--where, as n_clusters == 10"}
-"""What trials share that are ranked among each other, and the option that chooses one."""
+_PLACE = {"study": "--study", "data set": "--where", "number of clusters": "--where 'n_clusters == {}'"}
+"""What trials share that are ranked among each other, and the option that chooses one, of this value."""
 
 Vector = NDArray[np.float64]
 Key = tuple[str, str]
@@ -130,28 +129,31 @@ class MixedError(UserError):
     """The metric is the consensus, and the trials are not ranked among each other."""
 
 
-def refuse_mixed(table: pa.Table, instead: str = "name another metric") -> None:
+def refuse_mixed(table: pa.Table, instead: str = "") -> None:
     """Refuses to compare trials by consensus that are not ranked among each other.
 
     Args:
         table: Rows as for `with_consensus`, with the column that it adds.
-        instead: What else a person can do.
+        instead: What a person can do, if it is no other metric and no option that chooses some.
 
     Raises:
         MixedError: The trials that have a consensus are of several studies, data sets or numbers of clusters.
     """
-    if (of := mixed(table)) in _PLACE:
+    of, one = mixed(table)
+    if of:
+        choosing = _PLACE[of].format(str(one).removesuffix(".0"))
         raise MixedError(
-            f"Trials are compared by consensus only within one {of}, and these have several: choose one with "
-            f"{_PLACE[of]}, or {instead}."
+            f"Trials are compared by consensus only within one {of}, and these have several: "
+            f"{instead or f'choose one with {choosing}, or name another metric, as raw_silhouette'}."
         )
 
 
-def mixed(table: pa.Table) -> str:
-    """What the trials that have a consensus do not share, of those in `_PLACE`; empty if they are comparable."""
-    ranked = [not isnan(value) for value in table[CONSENSUS_COLUMN].to_pylist()]
-    places = [place for place, is_ranked in zip(_places(table), ranked, strict=True) if is_ranked]
-    return next((of for of, values in zip(_PLACE, zip(*places, strict=True), strict=False) if len(set(values)) > 1), "")
+def mixed(table: pa.Table) -> tuple[str, Any]:
+    """What the trials that have a consensus do not share, of those in `_PLACE`, and a value of it; or an empty text."""
+    values = table[CONSENSUS_COLUMN].to_pylist()
+    places = [place for place, value in zip(_places(table), values, strict=True) if not isnan(value)]
+    found = zip(_PLACE, zip(*places, strict=True), strict=False)
+    return next(((of, values[0]) for of, values in found if len({*values}) > 1), ("", None))
 
 
 def criteria_report(table: pa.Table) -> list[CriteriaReport]:
@@ -309,8 +311,7 @@ def _consensus(table: pa.Table, signals: Mapping[str, Vector]) -> Vector:
 
 def _places(table: pa.Table) -> list[tuple[Any, ...]]:
     """What trials that are ranked among each other share: the study, the data set and `n_clusters`."""
-    clusters = f"{PARAM}n_clusters"
-    counts = column_cells(table, clusters)
+    counts = column_cells(table, f"{PARAM}n_clusters")
     return list(zip(table["study"].to_pylist(), data_sets.of_rows(table), counts, strict=True))
 
 
@@ -339,8 +340,7 @@ def _ranks(values: Vector) -> Vector:
 
 def _means(rows: Vector) -> Vector:
     """The mean of the finite values of each row; NaN if a row has none."""
-    there = np.isfinite(rows)
-    counts = there.sum(axis=1)
+    counts = (there := np.isfinite(rows)).sum(axis=1)
     return np.where(counts, np.where(there, rows, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
 
 

@@ -193,7 +193,8 @@ def _tell_kept(plan: Plan, results: str) -> None:
     """Says how much the trials' clusters and states take, how to get the clusters, and by what the best is chosen."""
     from jobs.models import assignments, states
 
-    study, several = plan.study, plan.has_several_data_sets
+    study = plan.study
+    several = plan.has_several_data_sets or (study.select.metric == CONSENSUS and len(plan.cluster_counts) > 1)
     folder = study_folder(results, study.name)
     count, size = assignments.size(folder)
     if count:

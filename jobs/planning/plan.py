@@ -66,6 +66,14 @@ class Plan:
         varied = self.open and any(key.partition(".")[0] == "data" for key in self.study.space)
         return varied or len({one.data_hash for one in self.trials}) > 1
 
+    @cached_property
+    def cluster_counts(self) -> frozenset[int | str | None]:
+        """The `n_clusters` of its trials on one data set; the most, if it differs."""
+        found: dict[str, set[int | str | None]] = {}
+        for one in self.trials:
+            found.setdefault(one.data_hash, set()).add(one.config.n_clusters)
+        return frozenset(max(found.values(), key=len, default=()))
+
     @property
     def n_trials(self) -> int:
         """Total number of trials of the study."""

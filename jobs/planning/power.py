@@ -92,14 +92,10 @@ def told(plan: Plan, results: str) -> list[str]:
 
 
 def _apart(plan: Plan) -> list[str]:
-    found: dict[str, set[int | str | None]] = {}
-    for one in plan.trials:
-        found.setdefault(one.data_hash, set()).add(one.config.n_clusters)
-    counts = max(found.values(), key=len, default=set[int | str | None]())
-    if len(counts) < 2:
+    if len(plan.cluster_counts) < 2:
         return []
     told = "  the consensus does not compare different n_clusters: each has its own ranking"
-    if not (numbers := [one for one in counts if isinstance(one, int)]):
+    if not (numbers := [one for one in plan.cluster_counts if isinstance(one, int)]):
         return [told]
     return [f"{told},", f"  as `conclus aggregate --where 'n_clusters == {min(numbers)}'` shows"]
 

@@ -130,6 +130,23 @@ def test_a_data_set_is_called_what_a_person_calls_it(options, told):
     assert [*data_sets.names(table, data_sets.of_rows(table)).values()] == told
 
 
+def test_imported_rows_join_the_data_of_their_path_or_their_name_alone():
+    own = [({"name": "scikit-learn", "table": "wine"}, "h1"), ({"name": "file", "path": "/a/iris.csv"}, "h2")]
+    imported = [
+        {"name": "wine"},
+        {"name": "file", "path": "/a/iris.csv"},
+        {"name": "file", "path": "/b/iris.csv"},
+        {"name": "file", "path": "/b/wine.csv"},
+    ]
+    rows = [
+        trial(f"{place}", "cc", place, 0.5, data_hash=found, params={f"data.{key}": one for key, one in each.items()})
+        for place, (each, found) in enumerate([*own, *((one, None) for one in imported)])
+    ]
+    found = data_sets.of_rows(to_table(rows))
+    assert found[:4] == ["h1", "h2", "h1", "h2"]
+    assert len({*found}) == 4
+
+
 @pytest.mark.parametrize("name", plugins.names("datasets"))
 def test_a_plug_in_that_must_be_told_what_to_read_gives_no_name(name):
     asked = [f"data.{one.name}" for one in plugins.options("datasets", name) if one.required]

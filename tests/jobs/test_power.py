@@ -161,6 +161,8 @@ def test_the_consensus_is_told_not_to_compare_numbers_of_clusters(plan, command,
     several = ["--set", "space.learning_rate={grid: [1.0e-3]}", "--set", "space.n_clusters={grid: [4, 3]}"]
     by_consensus = ["--set", "select.metric=consensus"]
     assert f"{told}as `conclus aggregate --where 'n_clusters == 3'` shows" in plan(*several, *by_consensus)
+    named = ["--set", "space.learning_rate={grid: [1.0e-3]}", "--set", "space.n_clusters={grid: [auto, null]}"]
+    assert told.rstrip(", ") in plan(*named, *by_consensus)
     assert told not in plan(*by_consensus)
     assert told not in plan(*several)
     # Data without labels are selected by consensus, whatever the file leaves out.

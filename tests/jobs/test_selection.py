@@ -494,3 +494,11 @@ def test_rows_without_criteria_are_told_in_one_sentence(tmp_path):
     done = CliRunner().invoke(selection, [str(tmp_path)])
     assert isinstance(done.exception, UserError)
     assert "no row has label-free criteria (health.*)" in str(done.exception)
+
+
+def test_the_refusal_of_several_numbers_of_clusters_names_one_that_is_there():
+    rows = made_study()
+    for place, row in enumerate(rows):
+        row.params["n_clusters"] = 2.0 + place % 2
+    with pytest.raises(MixedError, match=r"choose one with --where 'n_clusters == [23]', or name another metric"):
+        gather(to_table(rows), "consensus")
