@@ -8,7 +8,7 @@ from jobs.analysis.effect import effect
 from jobs.analysis.leaderboard import leaderboard, wanted_columns
 from jobs.analysis.selection import criteria_report
 from jobs.analysis.trials import gather
-from jobs.results.reader import read_results
+from jobs.results.reader import load, read_results
 from jobs.results.schema import Attempt
 from jobs.results.writer import write
 
@@ -95,5 +95,5 @@ def test_warnings_are_those_of_the_verdict_and_of_a_row_without_one_of_its_reaso
     said = "with a warning (conclus health tells more): COLLAPSED in 1, DEAD_TOPICS in 1, TOPIC_COLLAPSE in 1."
     assert any(note.endswith(said) for note in leaderboard(found, "nmi", "max").notes)
     assert gather(found, "nmi").broken.tolist() == [True, False, True]
-    few = read_results([str(tmp_path)], columns=wanted_columns("nmi"))  # what `conclus aggregate` reads
+    few = load([str(tmp_path)], columns=wanted_columns("nmi")).table  # as `conclus aggregate` reads them
     assert any(note.endswith(said) for note in leaderboard(few, "nmi", "max").notes)
