@@ -86,18 +86,24 @@ def _best(results: str, folder: Place, where: str, wanted: tuple[str | None, str
     columns = [*wanted_columns(metric, aims), *_KEY_PARTS]
     table = inputs.rows([results], where=where, studies=[study], columns=columns).table
     boards = leaderboards(table, metric, mode, aims)
+    done = [one for one in _rows(table) if one["status"] in FINISHED]
+    best = [
+        min((one for one in done if one["config_key"] == board.entries[0].config_key), key=_seed) for _, board in boards
+    ]
     if len(boards) > 1:
-        names = ", ".join(name for name, _ in boards)
-        raise UserError(f"The trials are of several data sets, {names}: choose one with --where \"data.name == '…'\".")
-    board = boards[0][1]
+        each = ", ".join(f"--trial {row['trial_key']} ({name})" for (name, _), row in zip(boards, best, strict=True))
+        raise UserError(f"The trials are of several data sets. The best of each is one of {each}.")
+    board, row = boards[0][1], best[0]
     first = board.entries[0]
-    done = [one for one in _rows(table) if one["config_key"] == first.config_key and one["status"] in FINISHED]
-    row = min(done, key=lambda one: one["seed"])
     tied = sum(one.tied is not False for one in board.entries[1:])
     others = f"; the seeds cannot tell {tied} of the others from it" if tied else ""
     seeds = f"{first.score.n} seed{'s' * (first.score.n != 1)}"
     said = f"{metric_name(board.metric)} {first.score.text} over {seeds}{others}"
     return row, f"The best configuration of {study} by conclus export: {said}."
+
+
+def _seed(row: dict[str, Any]) -> int:
+    return row["seed"]
 
 
 def _named(results: str, folder: Place, start: str) -> tuple[dict[str, Any], str]:

@@ -64,7 +64,8 @@ class ChosenTrial:
         sizes: list[int] = self.row["cluster_sizes"]
         if len(sizes) - sizes.count(0) == 1:
             return [f"all {counted(sum(sizes), 'sample')} lie in one cluster, so the clusters tell nothing apart"]
-        return [f"{sizes.count(0)} of the {len(sizes)} clusters are empty"] if 0 in sizes else []
+        empty = sizes.count(0)
+        return [f"{empty} of the {len(sizes)} clusters {'is' if empty == 1 else 'are'} empty"] if empty else []
 
     def clusters(self) -> KeptClusters:
         """The clusters of its samples.

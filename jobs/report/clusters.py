@@ -195,7 +195,8 @@ def _matching(found: ClusterContents) -> Iterable[str]:
     )
     n_classes, n_clusters = table.counts.shape
     if n_classes != n_clusters:
-        yield f"{n_clusters:,} clusters and {n_classes:,} classes: those without a partner stand last."
+        both = f"{counted(n_clusters, 'cluster')} and {n_classes:,} class{'es' * (n_classes != 1)}"
+        yield f"{both}: those without a partner stand last."
     if table.unlabelled:
         yield f"{counted(table.unlabelled, 'sample', 'have')} no label: left out here."
     if max(n_classes, n_clusters) > _MATRIX:

@@ -122,7 +122,7 @@ def test_any_trial_can_be_exported(finished, command, tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ([], "The trials are of several data sets"),
+        ([], "The trials are of several data sets. The best of each is one of --trial "),
         (["--trial", "0", "--best"], "give one of them"),
         (["--trial", "zz"], "There is no trial 'zz' in s"),
         (["--study", "t"], "There is no study 't'"),
