@@ -113,7 +113,10 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     table, _ = apart.split(table)
     if metric == CONSENSUS:
         table = selection.with_consensus(table)
-        selection.refuse_mixed(table, f"name a trial with --trial. {_with_clusters(folder)}".rstrip(". "))
+        try:
+            selection.refuse_mixed(table, "name a trial with --trial")
+        except selection.MixedError as error:
+            raise selection.MixedError(f"{error} {_with_clusters(folder)}") from error
     column = metric_column(table.column_names, metric)
     values = dict(enumerate(table[column].to_pylist()))
     rows = enumerate(zip(table["status"].to_pylist(), ranked(table, wishes), strict=True))
