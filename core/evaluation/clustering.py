@@ -179,7 +179,7 @@ def _input_scores(samples: Samples, labels: NDArray[np.int64], *, n_clusters: in
 
 
 def _of_candidate(clusters: NDArray[np.int64], labels: NDArray[np.int64]) -> dict[str, float]:
-    """Scores of the clusters that the method found before it trained."""
+    """Scores of the clusters that the method found in the input itself."""
     known = labels != UNLABELLED
     found = metrics.scores(clusters[known], labels[known])
     return {"candidate_acc": found["acc"], "candidate_nmi": found["nmi"]}

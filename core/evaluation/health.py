@@ -34,7 +34,7 @@ def warnings(metrics: Mapping[str, float], health: Mapping[str, float]) -> list[
     - `EMPTY_CLUSTERS=n`: n clusters have no sample.
     - `COLLAPSED`: the assignment's marginal entropy is below half of its maximum.
     - `BELOW_INPUT`: the assignment's NMI is more than 0.02 below that of clusters of the input, by k-means or those
-      that the method found before it trained (labelled data only, and not of topic models).
+      that the method found in the input itself (labelled data only, and not of topic models).
     - `TRAINING_DID_NOT_HELP`: the clusters that were found before the training are the answer; no fault of it.
 
     Args:

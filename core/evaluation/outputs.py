@@ -31,7 +31,7 @@ class EvaluatedModel(Protocol):
         ...
 
     def input_clusters(self, samples: Samples) -> NDArray[np.int64] | None:
-        """The clusters (n,) of all samples that it found in the input before it trained; None without such."""
+        """The clusters (n,) of all samples that it found in the input itself; None without such."""
         ...
 
     def eval(self) -> Any:

@@ -290,7 +290,7 @@ RULES: tuple[Rule, ...] = (
         unless=OF_TOPIC_MODELS,
         source="warnings of conclus 0.2",
         why="The NMI is below that of clusters of the input, by k-means (the mean of five runs) or those that the "
-        "method found before it trained: the result has lost what the input has",
+        "method found in the input itself: the result has lost what the input has",
         change=(_LONGER, _WEAKER, _RATE, Change("encoder.base_dim", "raise")),
     ),
     Rule(

@@ -1,6 +1,6 @@
 """The default: CC, then a second head that learns from its own surest labels; measured by clusters of the input.
 
-Before training, clusters are found among the samples as they are (`core.training.candidate`). They are the answer
+After the warm-up, clusters are found among the samples as they are (`core.training.candidate`). They are the answer
 unless training does better. Whether it does cannot be seen without labels, but it can be seen what it learns from:
 - Views of images, of texts or with words left out say what changes nothing about a sample, which the samples alone do
   not say. Then the clusters of the features are the answer, with two exceptions: there are too few samples for it
@@ -122,7 +122,7 @@ class Method(ContrastiveClustering):
                 this raises the inertia of k-means by a tenth at most, and else is `learned`. `auto` starts from the
                 clusters and the sizes of spectral clustering of the features if they are very unequal; else it is
                 `uniform`. Before that, in the warm-up, it leaves the entropy term out.
-            candidate: `auto` finds clusters of the input first, which may start the second stage (then it pulls to
+            candidate: `auto` finds clusters of the input, too, which may start the second stage (then it pulls to
                 their sizes) or be the answer; `none` trains without them.
         """
         super().__init__(
@@ -153,12 +153,6 @@ class Method(ContrastiveClustering):
         self.informed = setting.views.informed and setting.n_samples >= _LEAST_SAMPLES * setting.n_clusters
         self.register_buffer("input_answers", torch.zeros((), dtype=torch.bool))
 
-    def begin_epoch(self, epoch: int, samples: Samples) -> None:
-        """Finds the clusters of the input before the first epoch."""
-        if epoch == 1 and self.candidate is not None:
-            self.candidate.find(samples, seed=self.seed % 2**32)
-            self.candidate_agreement = self.candidate.agreement(samples)
-
     def end_epoch(self, epoch: int, samples: Samples) -> Outputs | None:
         """Ends the warm-up, or keeps or undoes the epoch; chooses the labels for the next epoch, and who answers."""
         if epoch < self.warmup_epochs:
@@ -166,6 +160,10 @@ class Method(ContrastiveClustering):
         outputs = self._predicted(samples)
         starts = epoch == self.warmup_epochs
         if starts:
+            # Not before the first epoch: nothing needs them until now, and a million samples would wait for minutes.
+            if self.candidate is not None:
+                self.candidate.find(samples, seed=self.seed % 2**32)
+                self.candidate_agreement = self.candidate.agreement(samples)
             outputs = self._start(outputs.features, samples)
         if not self._keep(outputs):
             outputs = self._predicted(samples)

@@ -194,7 +194,7 @@ class Method(nn.Module, ABC):
         """Features and probabilities of samples (n, *sample_shape), in evaluation mode, without views."""
 
     def input_clusters(self, samples: Samples) -> NDArray[np.int64] | None:
-        """The clusters (n,) of all samples that it found in the input before it trained; None, the default, without.
+        """The clusters (n,) of all samples that it found in the input itself; None, the default, without.
 
         Their scores are told beside the trial's, and `BELOW_INPUT` compares with them.
         """
