@@ -107,7 +107,7 @@ def source(kind: str, name: str) -> Path:
 
 @lru_cache(maxsize=256)
 def _own(kind: str, name: str) -> Path | None:
-    """The file of a plug-in of conclus; cached, since a plan asks for it some 25 times for each configuration."""
+    """The file of a plug-in of conclus."""
     own = _folder(kind) / f"{name.replace('-', '_')}.py"
     return own if own.is_file() else None
 
@@ -156,14 +156,19 @@ def options(kind: str, name: str) -> tuple[Option, ...]:
         UserError: the plug-in does not exist, its file does not define the entry, or an option has a type or default
             that a study file cannot hold.
     """
+    return _options(kind, *_versioned(kind, name))
+
+
+def _versioned(kind: str, name: str) -> tuple[Path, tuple[int, ...]]:
+    """A plug-in's file, and what changes when it is edited: in one process it must not be read as it was.
+
+    Those of conclus are modules, which a process imports once; a plan asks some 25 times for each configuration.
+    """
+    if not is_path(name) and (own := _own(kind, name)):
+        return own, ()
     path = source(kind, name)
-    return _options(kind, path, _version(path))
-
-
-def _version(path: Path) -> tuple[int, ...]:
-    """What changes when a file is edited: in one process an edited plug-in must not be read as it was."""
     status = path.stat()
-    return status.st_ino, status.st_mtime_ns, status.st_size
+    return path, (status.st_ino, status.st_mtime_ns, status.st_size)
 
 
 @lru_cache(maxsize=256)
@@ -236,8 +241,7 @@ def constant(kind: str, name: str, attribute: str, default: Any) -> Any:
     Raises:
         UserError: the plug-in does not exist, or the value is not a literal.
     """
-    path = source(kind, name)
-    return _constant(kind, path, _version(path), attribute, default)
+    return _constant(kind, *_versioned(kind, name), attribute, default)
 
 
 @lru_cache(maxsize=256)

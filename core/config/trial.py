@@ -121,6 +121,18 @@ def read_whole(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> 
     return read_section(TrialConfig, mapping, place, mistakes)
 
 
+def read_changed(whole: TrialConfig, changed: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:
+    """As `read_trial` of the mapping that `whole` was read of, with other sections in place of some."""
+    hints = _hints(TrialConfig)
+    values = {
+        one.name: _read_field(hints[one.name], one, changed[one.name], (*place, one.name), mistakes)
+        for one in fields(TrialConfig)
+        if one.name in changed
+    }
+    config = replace(whole, **values)
+    return config if mistakes.found else as_used(config)
+
+
 def unused(method: str) -> tuple[str, ...]:
     """The sections and dotted keys of a trial that a method does not use, read without importing it.
 
@@ -128,12 +140,10 @@ def unused(method: str) -> tuple[str, ...]:
         UserError: the method does not exist, or declares something else.
     """
     found = plugins.constant("methods", method, "unused", default=())
-    known = {*_hints(TrialConfig), *(f"{name}.{key}" for name in _PLAIN for key in _hints(_PLAIN[name]))}
-    known -= {"data", "method"}
-    if not isinstance(found, tuple) or not known.issuperset(found):
+    if not isinstance(found, tuple) or not _MAY_BE_UNUSED.issuperset(found):
         raise UserError(
             f"{plugins.source('methods', method)}: 'unused' must be a tuple of sections and keys of a trial, of: "
-            f"{', '.join(sorted(known))}"
+            f"{', '.join(sorted(_MAY_BE_UNUSED))}"
         )
     return found
 
@@ -286,10 +296,12 @@ def _others(kind: str, option: str) -> list[str]:
 
 def to_mapping(config: Any) -> dict[str, Any]:
     """The configuration as plain nested mappings with all defaults; `read_trial` reads it back."""
-    return {one.name: _plain(getattr(config, one.name)) for one in fields(config)}
+    return {name: _plain(value) for name, value in vars(config).items()}
 
 
 def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, str | int | float):  # Nearly all: `is_dataclass` takes most of the time.
+        return value
     if isinstance(value, PlugIn):
         return {"name": value.name, **{key: _plain(one) for key, one in value.options.items()}}
     if is_dataclass(value):
@@ -337,10 +349,9 @@ def parameters(config: TrialConfig) -> dict[str, Any]:
 
 def plug_ins(config: TrialConfig) -> Iterator[tuple[str, str, str]]:
     """The dotted key, the kind and the name of every plug-in that a configuration names."""
-    for one in fields(config):
-        value = getattr(config, one.name)
+    for name, value in vars(config).items():
         if isinstance(value, PlugIn):
-            yield from _plug_ins(_KINDS[one.name], value, one.name)
+            yield from _plug_ins(_KINDS[name], value, name)
 
 
 def _plug_ins(kind: str, chosen: PlugIn, key: str) -> Iterator[tuple[str, str, str]]:
@@ -353,6 +364,10 @@ def _plug_ins(kind: str, chosen: PlugIn, key: str) -> Iterator[tuple[str, str, s
 
 _PLAIN = {name: hint for name, hint in _hints(TrialConfig).items() if is_dataclass(hint)}
 _KINDS = {name: kind for name, hint in _hints(TrialConfig).items() if (kind := plug_in_kind(hint))}
+_MAY_BE_UNUSED = {*_hints(TrialConfig), *(f"{name}.{key}" for name in _PLAIN for key in _hints(_PLAIN[name]))} - {
+    "data",
+    "method",
+}
 
 
 def plug_in_files(config: TrialConfig) -> list[str]:

@@ -39,7 +39,10 @@ def of_rows(table: pa.Table) -> list[str]:
     study's own.
     """
     hashes = column_cells(table, "data_hash")
-    names = _called(options := _options(table), table.num_rows)
+    if all(hashes):
+        return hashes
+    options = _options(table)
+    names = [_called(options, place) for place in range(table.num_rows)]
     sources = _sources(options, table.num_rows)
     known: dict[str, set[str]] = {}
     for found, source, *both in zip(hashes, sources, names, options.get("name", names), strict=True):
@@ -99,12 +102,12 @@ def names(table: pa.Table, found: Sequence[str]) -> dict[str, str]:
     """
     columns = _options(table)
     paths = column_cells(table, f"{PARAM}{DATA}path")
-    called = _called(columns, table.num_rows)
     first: dict[str, int] = {}
+    called: dict[str, str] = {}
     for place, one in enumerate(found):
-        if one not in first or not called[first[one]]:
-            first[one] = place
-    given = {one: called[place] or one.removeprefix("data ") for one, place in first.items()}
+        if not called.get(one):
+            first[one], called[one] = place, _called(columns, place)
+    given = {one: name or one.removeprefix("data ") for one, name in called.items()}
     alike: dict[str, list[str]] = {}
     for one, name in given.items():
         alike.setdefault(name, []).append(one)
@@ -139,15 +142,12 @@ def _options(table: pa.Table) -> dict[str, list[Any]]:
     return {name.removeprefix(start): table[name].to_pylist() for name in there}
 
 
-def _called(columns: Mapping[str, Sequence[Any]], count: int) -> list[str]:
-    """What each row's data set is called: of a file, its name without its ending; empty where the row does not tell."""
-    readers = columns.get("name", [None] * count)
-    found: list[str] = []
-    for place, reader in enumerate(readers):
-        option = _naming(reader)
-        value = str(columns.get(option, readers)[place] or "")
-        found.append((_pure(value).stem if option == "path" else value) or str(reader or ""))
-    return found
+def _called(columns: Mapping[str, Sequence[Any]], place: int) -> str:
+    """What a row's data set is called: of a file, its name without its ending; empty where the row does not tell."""
+    reader = columns["name"][place] if "name" in columns else None
+    option = _naming(reader)
+    value = str((columns[option][place] if option in columns else reader) or "")
+    return (_pure(value).stem if option == "path" else value) or str(reader or "")
 
 
 def _sources(columns: Mapping[str, Sequence[Any]], count: int) -> list[str]:

@@ -101,12 +101,15 @@ def codes(table: pa.Table) -> list[frozenset[str]]:
     """The codes of each row's verdict, which `conclus health` tells, too; of a row without one, those of its reason."""
     verdicts, reasons = column_cells(table, "verdict"), column_cells(table, "reason")
     texts = [verdict or reason or "" for verdict, reason in zip(verdicts, reasons, strict=True)]
-    return [frozenset(map(reason_code, text.split("; "))) - {"", OK} for text in texts]
+    known = {text: frozenset(map(reason_code, text.split("; "))) - {"", OK} for text in {*texts}}
+    return [known[text] for text in texts]
 
 
 def having(table: pa.Table, code: str) -> list[bool]:
     """For each row, whether a warning of this code is among its reasons."""
-    return [code in map(reason_code, reason.split("; ")) for reason in _reasons(table)]
+    reasons = _reasons(table)
+    known = {reason: code in map(reason_code, reason.split("; ")) for reason in {*reasons}}
+    return [known[reason] for reason in reasons]
 
 
 def lost(table: pa.Table) -> list[bool]:

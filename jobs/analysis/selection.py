@@ -39,6 +39,7 @@ COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), PROBES, *data_sets
 CONSENSUS_COLUMN = f"health.{CONSENSUS}"
 """The column of the consensus, which is computed and stored in no file."""
 _COUNTS = 2**20  # The most counts of pairs of labellings at once.
+_TOGETHER = 10  # So many configurations are compared at once: of 20,000 trials they are some 4,000.
 _TRUTHS = ("nmi", "acc")
 _PLACE = {"study": "--study", "data set": "--where", "number of clusters": "--where 'n_clusters == {}'"}
 """What trials share that are ranked among each other, and the option that chooses one, of this value."""
@@ -107,9 +108,9 @@ def with_consensus(table: pa.Table) -> pa.Table:
 
     It is ranked among the trials of its study with the same data and the same `n_clusters`. Finished trials are ranked,
     not means of configurations, so the spread over a configuration's seeds shows how certain its rank is, as with any
-    other metric. A criterion with the same value for all trials is not used. A trial
-    is ranked by the criteria that it has, and gets 0.5 if none is usable. There is one exception: a trial with a single
-    cluster counts as last by the silhouette, which it does not have, and by the consistency of neighbours.
+    other metric. A criterion with the same value for all trials is not used. A trial is ranked by the criteria that it
+    has, and gets 0.5 if none is usable. There is one exception: a trial with a single cluster counts as last by the
+    silhouette, which it does not have, and by the consistency of neighbours.
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, one per trial.
@@ -185,18 +186,19 @@ def criteria_report(table: pa.Table) -> list[CriteriaReport]:
 
 
 def agreements(labellings: NDArray[Any]) -> Vector:
-    """The adjusted Rand index (Hubert and Arabie) of each pair of labellings (n, m), as a matrix (n, n).
+    """The adjusted Rand index (Hubert and Arabie) of each pair of labellings (…, n, m), as matrices (…, n, n).
 
     It is NaN in the diagonal, and 0 if both have a single cluster. The usual value for two single clusters is 1. Here
     it is 0, because a model that puts everything into one cluster must not count as stable.
     """
-    found = np.full((len(labellings), len(labellings)), np.nan)
-    size, (first, second) = 1 + int(labellings.max()), np.triu_indices(len(labellings), 1)
-    # Many pairs at once: of 20,000 trials they are some 40,000.
-    together = max(1, _COUNTS // max(size**2, labellings.shape[1]))
-    for start in range(0, len(first), together):
-        one, other = (of[start : start + together] for of in (first, second))
-        found[one, other] = found[other, one] = _of_pairs(labellings[one], labellings[other], size)
+    *places, count, length = labellings.shape
+    found, flat = np.full((*places, count, count), np.nan), labellings.reshape(-1, length)
+    size, ends = 1 + int(labellings.max()), np.triu_indices(count, 1)
+    first, second = ((np.arange(0, len(flat), count)[:, None] + one).ravel() for one in ends)
+    step = max(1, _COUNTS // max(size**2, length))
+    blocks = [slice(start, start + step) for start in range(0, len(first), step)]
+    pairs = [_of_pairs(flat[first[block]], flat[second[block]], size) for block in blocks]
+    found[..., *ends] = found[..., *ends[::-1]] = np.concatenate([np.empty(0), *pairs]).reshape(*places, -1)
     return found
 
 
@@ -208,9 +210,6 @@ def spearman(first: Vector, second: Vector) -> float | None:
     if len(a) < 3 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return None
     return float(np.corrcoef(a, b)[0, 1])
-
-
-# Signals, one value per row
 
 
 def _signals(table: pa.Table) -> dict[str, Vector]:
@@ -228,9 +227,8 @@ def _numbers(table: pa.Table, column: str) -> Vector:
     """The finite values of finished trials, NaN elsewhere."""
     values = np.full(table.num_rows, np.nan)
     if column in table.column_names:
-        finished = [status in FINISHED for status in table["status"].to_pylist()]
         stored = np.array(table[column].to_pylist(), np.float64)
-        kept = np.isfinite(stored) & np.array(finished, bool)
+        kept = np.isfinite(stored) & np.array([status in FINISHED for status in table["status"].to_pylist()], bool)
         values[kept] = stored[kept]
     return values
 
@@ -277,10 +275,15 @@ def _labels(table: pa.Table) -> list[NDArray[Any]]:
 def _stability(table: pa.Table, labels: Sequence[NDArray[Any]]) -> Vector:
     """Each trial's mean agreement with the other seeds of its configuration that have as many labels; NaN without."""
     values = np.full(table.num_rows, np.nan)
+    alike: dict[tuple[int, int], list[list[int]]] = {}
     for rows in _cells(table).values():
         for length in {len(labels[row]) for row in rows} - {0}:
             same = [row for row in rows if len(labels[row]) == length]
-            values[same] = _means(agreements(np.stack([labels[row] for row in same])))
+            alike.setdefault((len(same), length), []).append(same)
+    for cells in alike.values():
+        for start in range(0, len(cells), _TOGETHER):
+            some = cells[start : start + _TOGETHER]
+            values[np.array(some)] = _means(agreements(np.array([[labels[row] for row in same] for same in some])))
     return values
 
 
@@ -339,12 +342,9 @@ def _ranks(values: Vector) -> Vector:
 
 
 def _means(rows: Vector) -> Vector:
-    """The mean of the finite values of each row; NaN if a row has none."""
-    counts = (there := np.isfinite(rows)).sum(axis=1)
-    return np.where(counts, np.where(there, rows, 0.0).sum(axis=1) / np.maximum(counts, 1), np.nan)
-
-
-# Configurations
+    """The mean of the finite values of each row (…, n); NaN if a row has none."""
+    counts = (there := np.isfinite(rows)).sum(axis=-1)
+    return np.where(counts, np.where(there, rows, 0.0).sum(axis=-1) / np.maximum(counts, 1), np.nan)
 
 
 def _cells(table: pa.Table) -> dict[Key, list[int]]:

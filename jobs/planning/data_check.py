@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from core.config import plugins
-from core.config.trial import TrialConfig, check_loss, to_mapping, unused
+from core.config.trial import EarlyStopping, TrialConfig, check_loss, unused
 from core.data.dataset import Dataset
 from core.data.describe import described, noted
 from core.data.modalities import missing
 from core.data.stored import dense
 from core.errors import UserError
 from core.evaluation.names import direction, undeclared
-from core.seal import canonical_json
 from core.training import data_cache
 from core.training.chosen import chosen
 from core.training.frozen import is_frozen
@@ -76,15 +75,21 @@ def check_data(plan: Plan, gates: Mapping[str, str | None] | None = None) -> Che
         plug_in = configurations[0].data
         data = data_cache.read(plug_in)
         read, sizes = [described(data), *noted(data)], _Sizes(data)
+        lacking: dict[tuple[str, EarlyStopping], bool] = {}
         for config in configurations:
+            reporting = config.method.name, config.early_stopping  # Nothing else of it decides what is reported.
+            is_new = reporting not in lacking
             try:
                 count, said = _check(config, data, shapes)
-                lacking = _lacks_labels(plan, config, data, gates or {})
+                if is_new:
+                    lacking[reporting] = _lacks_labels(plan, config, data, gates or {})
             except UserError as error:
                 raise UserError(f"{error} (read: {'; '.join(read)})") from error
             sizes.add(config, count, data)
-            unknown |= dict.fromkeys([*said, *_unknown(plan, config, data, gates or {}, lacking=lacking)])
-            unlabelled = unlabelled or lacking
+            unknown |= dict.fromkeys(said)
+            if is_new:
+                unknown |= dict.fromkeys(_unknown(plan, config, data, gates or {}, lacking=lacking[reporting]))
+        unlabelled = unlabelled or any(lacking.values())
         if place < _SHOWN:
             lines += [*read, *sizes.lines()]
         del data  # The next may be as large: one at a time is held.
@@ -182,8 +187,8 @@ def _check(config: TrialConfig, data: Dataset, shapes: dict[str, tuple[str, ...]
     check_size(config, data)
     _check_pixels(config, data)
     _check_missing(config, data)
-    parts = [to_mapping(config)[name] for name in ("encoder", "views")]
-    key = canonical_json([data.sample_shape, *parts, config.optimiser.encoder_learning_rate is None])
+    parts = data.sample_shape, config.encoder, config.views, config.optimiser.encoder_learning_rate is None
+    key = repr(parts)
     if key not in shapes:
         shapes[key] = _told(config, data)
     return count, shapes[key]

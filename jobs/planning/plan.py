@@ -28,7 +28,7 @@ Contents = Mapping[str, Mapping[str, str]]
 """The content of plug-ins, as `jobs.study.plug_ins.contents` tells it."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedTrial:
     """One configuration and one seed, with the keys of their results."""
 
@@ -98,7 +98,7 @@ class Plan:
         return [one for one in self.trials if one.trial_key not in ended and stored.get(one.trial_key) not in done]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PlannedConfig:
     """One configuration of a plan, with the key that its trials share."""
 

@@ -63,15 +63,15 @@ def board_table(board: Leaderboard, width: int | None, labels: ShownNames | None
         return _only(beside, room).render("table", width)
     if board.infeasible:  # Why one has no rank is long: told below, it leaves room for the parameters of the others.
         table = board_table(replace(board, infeasible=()), width, labels)
-        return table + _below([_infeasible_text(board, entry) for entry in board.infeasible], width)
+        return table + _below(board.infeasible, lambda entry: _infeasible_text(board, entry), width)
     table = _human_sheet(board, labels, beside=False).render("table", width)
-    return table + _below([f"#{entry.rank} {params_text(board, entry)}" for entry in board.entries], width)
+    return table + _below(board.entries, lambda entry: f"#{entry.rank} {params_text(board, entry)}", width)
 
 
-def _below(told: Sequence[str], width: int) -> str:
+def _below(entries: Sequence[Entry], told: Callable[[Entry], str], width: int) -> str:
     """Configurations below a table, as far as they are not too many."""
-    lines = [line for one in told[:_BELOW] for line in _wrapped(one.split(), width)]
-    lines += [f"The parameters of {len(told) - _BELOW} more: --format csv."] if len(told) > _BELOW else []
+    lines = [line for one in entries[:_BELOW] for line in _wrapped(told(one).split(), width)]
+    lines += [f"The parameters of {len(entries) - _BELOW} more: --format csv."] if len(entries) > _BELOW else []
     return "".join(f"{line}\n" for line in ["", *lines])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -76,7 +77,13 @@ class Study:
 
     def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
         """The base configuration with the values of `assignment`."""
-        return trial_config.read_trial(overlay(self.trial, assignment), ("trial",), Mistakes())
+        changed = {key: one for key, one in overlay(self.trial, assignment).items() if one is not self.trial.get(key)}
+        return trial_config.read_changed(self._base, changed, ("trial",), Mistakes())
+
+    @cached_property
+    def _base(self) -> trial_config.TrialConfig:
+        """The base configuration; a plan reads of each of its cells only the sections that differ."""
+        return trial_config.read_whole(self.trial, ("trial",), Mistakes())
 
     def whole(self) -> str:
         """The study as a self-contained study file, with all defaults and overrides and absolute paths."""

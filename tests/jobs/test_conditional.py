@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from cluster.executor import Event
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
 from core.errors import UserError
 from jobs.planning import next_study, probe, stages, tpe
 from jobs.planning import plan as planning
 from jobs.report import cluster_data
 from jobs.results.writer import write
+from jobs.study import keys as keys_of
 from jobs.study import plug_ins, space, study, yaml_document
 from jobs.study.space import Integer, Uniform, Values
 from tests.jobs.test_searches import attempt
@@ -58,6 +61,14 @@ def test_a_grid_has_every_combination_of_each_branch_and_no_other(read):
         (one.parameters["method.name"], one.parameters["batch_size"]) for one in planning.make(read()).trials
     )
     assert found == {(name, size): 2 * count for name, count in METHODS.items() for size in (128, 256)}
+
+
+def test_a_configuration_is_the_one_that_its_whole_mapping_describes(read):
+    of = read("- {name: propos}", "- lda")  # a method without views and optimiser
+    for cell in space.grid(of.space):
+        mistakes = Mistakes()
+        assert of.cell(cell) == read_trial(keys_of.overlay(of.trial, cell), (), mistakes)
+        assert not mistakes.found
     tcl = {
         (one.parameters["method.threshold"], one.parameters["optimiser.learning_rate"], one.parameters["method.boost"])
         for one in planning.make(read()).trials

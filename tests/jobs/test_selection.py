@@ -184,6 +184,8 @@ def test_agreement_of_many_labellings_is_that_of_two_whatever_fits_at_once(monke
     monkeypatch.setattr("jobs.analysis.selection._COUNTS", 60)  # two pairs
     assert np.array_equal(agreements(labellings), whole, equal_nan=True)
     assert whole[2, 5] == agreements(labellings[[2, 5]])[0, 1]
+    both = agreements(np.stack([labellings, labellings[::-1]]))
+    assert np.array_equal(both, [whole, whole[::-1, ::-1]], equal_nan=True)
 
 
 def test_clusters_that_are_taken_out_of_the_rows_give_the_same_consensus():
