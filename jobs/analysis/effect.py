@@ -18,7 +18,6 @@ import numpy as np
 
 from core.config import plugins, trial
 from core.errors import counted
-from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import Estimate, Pool, Spread, paired, resolution, rounding, seed_spreads
 from jobs.analysis.scores import (
     NO_FAIR_SCORE,
@@ -335,7 +334,7 @@ def _equal_notes(cells: _Cells) -> list[str]:
 
 def _refusal(trials: Trials, key: str) -> str:
     column = trials.column
-    if key.startswith(DATA) and len({*trials.data.codes.tolist()}) > 1:
+    if trials.goes_with_data(key):
         return (
             f"{key} is not ranked: its values are those of several data sets, and no score is compared across data "
             "sets. conclus aggregate ranks the configurations of each data set."

@@ -395,6 +395,6 @@ def _largest(one: Effect) -> tuple[float, str]:
 
 def _interactions(trials: Trials, effects: Sequence[Effect]) -> list[Interaction]:
     """Interactions of the first pairs of parameters with few values; pairs that no trial has together are left out."""
-    keys = [one.key for one in effects if len(one.levels) <= MOST_LEVELS]
+    keys = [one.key for one in effects if len(one.levels) <= MOST_LEVELS and not trials.goes_with_data(one.key)]
     found = [interaction(trials, *pair) for pair in list(combinations(keys, 2))[:_PAIRS]]
     return [one for one in found if one.refusal or one.cells]
