@@ -225,6 +225,7 @@ def main() -> None:
 
 
 def _run(*mistakes: type[Exception]) -> None:
+    from cluster.executor import ClusterError
     from core.errors import UserError
     from jobs.present.output import fitted
     from jobs.present.visible import OutputError, bounded, one_line
@@ -240,7 +241,7 @@ def _run(*mistakes: type[Exception]) -> None:
     except mistakes as error:
         lines = error.lines if isinstance(error, UserError) else (str(error),)
         click.echo("\n".join(fitted(f"Error: {bounded(one_line(line))}", sys.stderr) for line in lines), err=True)
-        sys.exit(2)
+        sys.exit(error.exit_code if isinstance(error, ClusterError) else 2)
     except OutputError as error:
         with contextlib.suppress(OSError):  # Standard error may be full, too.
             click.echo(f"Error: the output cannot be written: {error.strerror}", err=True)

@@ -17,7 +17,8 @@ import pyarrow as pa
 from benchmarks.peers import data_name, score
 from benchmarks.quality import load
 from core.errors import UserError
-from jobs.analysis.selection import CONSENSUS, OTHERS, PARTS, CriteriaReport, criteria_report
+from jobs.analysis.scores import CONSENSUS, CRITERIA
+from jobs.analysis.selection import OTHERS, CriteriaReport, criteria_report
 from jobs.execution import runner as running
 from jobs.planning import plan as planning
 from jobs.results.reader import read_results, take
@@ -62,7 +63,7 @@ def lines(found: Mapping[str, CriteriaReport]) -> Iterable[str]:
         cells = (one.best, regret(one, CONSENSUS), regret(one, ""))
         yield f"| {data} | {' | '.join('-' if cell is None else f'{cell:.3f}' for cell in cells)} |"
     yield "| criterion | mean regret | largest | data sets without any (below .005) | data sets |"
-    for criterion in (CONSENSUS, *PARTS, *OTHERS, ""):
+    for criterion in (CONSENSUS, *CRITERIA, *OTHERS, ""):
         known = [cell for one in found.values() if (cell := regret(one, criterion)) is not None]
         if known:
             none = sum(cell < 0.005 for cell in known)

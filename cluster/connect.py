@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cluster import lookout, ray_compat, ray_head, scratch, watchdog
-from cluster.executor import ACCELERATOR, ClusterError, TaskResources, one_line
+from cluster.executor import ACCELERATOR, ClusterError, RayError, TaskResources, one_line
 from cluster.resources import Node, card_model, node, slices, this_machine
 
 _OBJECT_STORE_BYTES = 100_000_000  # room for the payloads of a plan; data sets do not pass through the store
@@ -219,7 +219,7 @@ def _start(machine: Node, folder: Path) -> None:
                 _init(machine, folder)
     except Exception as error:
         reason = one_line(error).rstrip(".")
-        raise ClusterError(f"Ray does not start on this machine: {reason}. --workers 1 runs without Ray.") from error
+        raise RayError(f"Ray does not start on this machine: {reason}. --workers 1 runs without Ray.") from error
 
 
 def _init(machine: Node, folder: Path) -> None:

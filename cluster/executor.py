@@ -26,7 +26,15 @@ Work = Callable[[Mapping[str, Any], Report], Mapping[str, Any]]
 
 
 class ClusterError(Exception):
-    """The machines cannot do what was asked. The message is one sentence for the user; the exit code is 2."""
+    """The machines cannot do what was asked. The message is one sentence for the user."""
+
+    exit_code = 2
+
+
+class RayError(ClusterError):
+    """Ray does not start or fails again and again: nothing in the command or the study file is wrong."""
+
+    exit_code = 1
 
 
 class EndedEarly(SystemExit):

@@ -14,10 +14,10 @@ from typing import Any
 
 from cluster import connect, scratch, tune_compat
 from cluster.executor import (
-    ClusterError,
     Event,
     Feed,
     OnEvent,
+    RayError,
     Stop,
     SuccessiveHalving,
     Task,
@@ -82,7 +82,8 @@ def run(
         at_most: the share of the machines that its tasks may use at once; at least one task runs.
 
     Raises:
-        ClusterError: a task fits on no machine, Ray does not start, or Tune failed ``1 + RESTARTS`` times.
+        ClusterError: a task fits on no machine; it is a RayError if Ray does not start, or Tune failed
+            ``1 + RESTARTS`` times.
     """
     nodes, machine = connect.connected_nodes(), connect.machine_for(resources)
     possible = None if nodes is None else connect.possible_nodes()
@@ -105,7 +106,7 @@ def run(
                 whole = stop.requested or _execute(plan, guarded(on_event), stop)
             if stop.requested or whole or queue.is_done():
                 return
-    raise ClusterError(f"Ray Tune failed {1 + RESTARTS} times; {len(queue.open)} trials were not finished.")
+    raise RayError(f"Ray Tune failed {1 + RESTARTS} times; {len(queue.open)} trials were not finished.")
 
 
 @dataclass

@@ -123,13 +123,9 @@ def read_whole(mapping: Mapping[str, Any], place: Place, mistakes: Mistakes) -> 
 
 def read_changed(whole: TrialConfig, changed: Mapping[str, Any], place: Place, mistakes: Mistakes) -> TrialConfig:
     """As `read_trial` of the mapping that `whole` was read of, with other sections in place of some."""
-    hints = _hints(TrialConfig)
-    values = {
-        one.name: _read_field(hints[one.name], one, changed[one.name], (*place, one.name), mistakes)
-        for one in fields(TrialConfig)
-        if one.name in changed
-    }
-    config = replace(whole, **values)
+    hints, there = _hints(TrialConfig), [one for one in fields(TrialConfig) if one.name in changed]
+    found = [_read_field(hints[one.name], one, changed[one.name], (*place, one.name), mistakes) for one in there]
+    config = replace(whole, **dict(zip([one.name for one in there], found, strict=True)))
     return config if mistakes.found else as_used(config)
 
 
@@ -154,8 +150,7 @@ def as_used(config: TrialConfig) -> TrialConfig:
     Raises:
         UserError: as in `unused`.
     """
-    changed: dict[str, Any] = {}
-    names = unused(config.method.name)
+    changed, names = dict[str, Any](), unused(config.method.name)
     usual = read_section(TrialConfig, {}, (), Mistakes()) if names else config
     for name in names:
         section, _, key = name.partition(".")
@@ -313,10 +308,7 @@ def flatten(mapping: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested mappings as one with dotted keys: `{"method": {"name": "cc"}}` gives `{"method.name": "cc"}`."""
     flat: dict[str, Any] = {}
     for key, value in mapping.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
     return flat
 
 
@@ -364,10 +356,8 @@ def _plug_ins(kind: str, chosen: PlugIn, key: str) -> Iterator[tuple[str, str, s
 
 _PLAIN = {name: hint for name, hint in _hints(TrialConfig).items() if is_dataclass(hint)}
 _KINDS = {name: kind for name, hint in _hints(TrialConfig).items() if (kind := plug_in_kind(hint))}
-_MAY_BE_UNUSED = {*_hints(TrialConfig), *(f"{name}.{key}" for name in _PLAIN for key in _hints(_PLAIN[name]))} - {
-    "data",
-    "method",
-}
+_NAMES = {*_hints(TrialConfig), *(f"{name}.{key}" for name in _PLAIN for key in _hints(_PLAIN[name]))}
+_MAY_BE_UNUSED = _NAMES - {"data", "method"}
 
 
 def plug_in_files(config: TrialConfig) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import count
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -124,7 +125,8 @@ def names(table: pa.Table, found: Sequence[str]) -> dict[str, str]:
             more = [f"{option}={_shown(columns[option][place])}" for option in differ if words.count(word) > 1]
             told[one] = " ".join([word, *more])
     counts = [*told.values()]
-    return {one: f"{name} {one[:_DIGITS]}" if counts.count(name) > 1 else name for one, name in told.items()}
+    digits = next(size for size in count(_DIGITS) if len({one[:size] for one in told}) == len(told))
+    return {one: f"{name} {one[:digits]}" if counts.count(name) > 1 else name for one, name in told.items()}
 
 
 def keys_in(name: str, params: Mapping[str, Any]) -> set[str]:

@@ -18,9 +18,16 @@ import numpy as np
 
 from core.config import plugins, trial
 from core.errors import counted
-from jobs.analysis.data_sets import DATA
 from jobs.analysis.intervals import Estimate, Pool, Spread, paired, resolution, rounding, seed_spreads
-from jobs.analysis.scores import about_labels, is_loss, metric_name, part_of_pairs, quality_metric, rescales_loss
+from jobs.analysis.scores import (
+    NO_FAIR_SCORE,
+    about_labels,
+    is_loss,
+    metric_name,
+    part_of_pairs,
+    quality_metric,
+    rescales_loss,
+)
 from jobs.analysis.slices import Slice, slices
 from jobs.analysis.trials import Codes, Factor, Trials, Vector, combined
 
@@ -327,7 +334,7 @@ def _equal_notes(cells: _Cells) -> list[str]:
 
 def _refusal(trials: Trials, key: str) -> str:
     column = trials.column
-    if key.startswith(DATA) and len({*trials.data.codes.tolist()}) > 1:
+    if trials.goes_with_data(key):
         return (
             f"{key} is not ranked: its values are those of several data sets, and no score is compared across data "
             "sets. conclus aggregate ranks the configurations of each data set."
@@ -345,6 +352,8 @@ def _refusal(trials: Trials, key: str) -> str:
 def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) -> list[str]:
     factor = trials.factors[key]
     notes = [_metric_note(trials.column)]
+    if key == "n_clusters" and trials.column.startswith("health."):
+        notes.append(NO_FAIR_SCORE)
     if is_loss(trials.column) and not rescales_loss(key, trials.plug_ins):
         notes += _ruler_notes(trials, key)
     if reference is not None:

@@ -18,10 +18,12 @@ from jobs.analysis.scores import (
     CONSENSUS,
     EVERY_EPOCH,
     FOUND_COLUMN,
+    NO_FAIR_SCORE,
     SECONDARY,
     RescaledError,
     bounds,
     is_loss,
+    label_note,
     metric_column,
     metric_name,
     of_epoch,
@@ -165,9 +167,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     only, _ = samples.samples(table)
     table = apart.with_contents(only if only.num_rows else table)
     table, others = map(selection.with_consensus, apart.split(table))
-    column = metric_column(table.column_names, metric)
-    if column == selection.CONSENSUS_COLUMN:
-        selection.refuse_mixed(table)
+    column, alone = selection.ranking_column(table, metric_column(table.column_names, metric))
     constant, of_some = samples.settings([_ended(one, column) for one in (table, others)])
     cells = _cells(table, column, constant)
     scored = [cell for cell in cells if cell.values]
@@ -194,6 +194,7 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     best = shrunk([cell.values for cell in ordered], maximise=mode == "max", bounds=bounds(column))
     notes = [
         *_notes(column, cells),
+        *alone,
         *pareto.notes([cell.standing for cell in scored], aims),
         *_seed_notes(entries, best),
         *overlap_notes(entries[0].score, [one.score for one in entries if one.tied is False]),
@@ -365,7 +366,7 @@ def _seed_notes(entries: Sequence[Entry], best: Picked | None) -> list[str]:
 
 def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
     scored = [cell for cell in cells if cell.values]
-    notes = [selection.label_note(column)]
+    notes = [label_note(column)]
     if column.startswith("best."):
         notes.append("Each value is from the trial's best epoch, so it looks better than the value of the last epoch.")
     if column.startswith(MEAN5):
@@ -386,7 +387,8 @@ def _choice_notes(column: str, mode: str, entries: Sequence[Entry], mixed: str) 
     """One sentence on the result of choosing without labels, if labels are there to measure it."""
     known = [entry for entry in entries if CONSENSUS in entry.secondary]
     if known and mixed:
-        return [f"Consensus is a rank within one {mixed} and cannot be compared between several."]
+        fair = [NO_FAIR_SCORE] if mixed == selection.NUMBER and column.startswith("health.") else []
+        return [f"Consensus is a rank within one {mixed} and cannot be compared between several.", *fair]
     if len(known) < 2 or mode != "max" or not uses_labels(column):
         return []
     # Reversed, so that the worst counts if several share the highest consensus.

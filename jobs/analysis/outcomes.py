@@ -88,13 +88,16 @@ def outcomes(table: pa.Table) -> Outcomes:
     )
 
 
+_CODE = 60
+"""The most characters of a code: a stranger's row may have any text in its place."""
 COLUMNS = ("reason", "verdict")
 """The columns that `codes` reads."""
 
 
 def reason_code(text: str) -> str:
     """The code of a message: `EMPTY_CLUSTERS` for `EMPTY_CLUSTERS=2`, `COLLAPSED` for `COLLAPSED@12: Most …`."""
-    return text.partition(":")[0].partition("=")[0].partition("@")[0]
+    code = text.partition(":")[0].partition("=")[0].partition("@")[0]
+    return code if len(code) <= _CODE else f"{code[:_CODE]}…"
 
 
 def codes(table: pa.Table) -> list[frozenset[str]]:

@@ -38,6 +38,13 @@ _KINDS = {"method": "methods", "method.loss": "losses"}
 _OF_PAIRS = ("cosine_similarity", "mse", "recall_at_", "mrr", "retrieval_accuracy")
 N_CLUSTERS_FOUND = "n_clusters_found"
 """The number of clusters that `n_clusters: auto` found, a signal of its trial."""
+CRITERIA = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", "stability")
+"""The criteria of the consensus."""
+NO_FAIR_SCORE = (
+    "No score without labels is fair to all numbers of clusters: `n_clusters: auto` in a study estimates one number "
+    "from the data, with an interval."
+)
+"""What is to be known of scores without labels where the number of clusters varies; see docs/scores.md."""
 FOUND_COLUMN = f"health.{N_CLUSTERS_FOUND}"
 SECONDARY = (
     *("npmi", "topic_diversity", "acc", "nmi", "ari", "fmi", "kmeans_acc", "kmeans_nmi", CONSENSUS),
@@ -101,6 +108,22 @@ def within_trial(metric: str) -> str:
 def uses_labels(metric: str) -> bool:
     """Whether the metric compares the clusters with the true classes."""
     return bare(metric) in _LABELLED
+
+
+def label_note(column: str) -> str:
+    """A sentence on what ranks, and on whether labels are used for it."""
+    name = metric_name(column)
+    if part := part_of_pairs(column):
+        held = ": the value of the best is too good" if part == "test" else ", which was not trained on"
+        return f"Ranked by {name}, of the {part} part{'' if part == 'train' else held}."
+    if uses_labels(column):
+        return f"Ranked by {name}, which uses the labels."
+    if name == CONSENSUS:
+        return (
+            f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(CRITERIA)}. It depends "
+            "on which trials are there: other trials beside these can change their order."
+        )
+    return f"Ranked by {name}, {about_labels(column)}."
 
 
 def about_labels(metric: str) -> str:

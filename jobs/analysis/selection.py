@@ -22,27 +22,28 @@ from numpy.typing import NDArray
 from core.errors import UserError
 from jobs.analysis import apart, data_sets
 from jobs.analysis.samples import METHOD, constants, need_samples
-from jobs.analysis.scores import CONSENSUS, LABEL_FREE, about_labels, metric_name, part_of_pairs, uses_labels
+from jobs.analysis.scores import CONSENSUS, CRITERIA, LABEL_FREE, NO_FAIR_SCORE
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM, short_names
 from jobs.results.reader import column_cells, take
 
 STABILITY = "stability"
+"""The one of `CRITERIA` that is computed here, from `probe_labels`."""
 PROBES = "probe_labels"
 """The column of the clusters of probed samples; `Probes` reads it apart."""
-PARTS = ("raw_silhouette", "head_kmeans_nmi", "knn_consistency", "mutual_information", STABILITY)
-"""The criteria of the consensus; `stability` is computed here, from `probe_labels`."""
 OTHERS = (LABEL_FREE, "silhouette", "confidence", "marginal_entropy", "feature_std")
 """Criteria that are reported, but not part of the consensus."""
-COLUMNS = (*(f"health.{name}" for name in (*PARTS, *OTHERS)), PROBES, *data_sets.COLUMNS)
+COLUMNS = (*(f"health.{name}" for name in (*CRITERIA, *OTHERS)), PROBES, *data_sets.COLUMNS)
 """The columns that this module reads, besides scores and parameters."""
 CONSENSUS_COLUMN = f"health.{CONSENSUS}"
 """The column of the consensus, which is computed and stored in no file."""
 _COUNTS = 2**20  # The most counts of pairs of labellings at once.
 _TOGETHER = 10  # So many configurations are compared at once: of 20,000 trials they are some 4,000.
 _TRUTHS = ("nmi", "acc")
-_PLACE = {"study": "--study", "data set": "--where", "number of clusters": "--where 'n_clusters == {}'"}
-"""What trials share that are ranked among each other, and the option that chooses one, of this value."""
+_ALONE = f"A single configuration has no rank among others, so {LABEL_FREE} is shown in place of its consensus."
+NUMBER = "number of clusters"
+_PLACE = {"study": "--study", "data set": "--where", NUMBER: "--where 'n_clusters == {}'"}
+"""What trials share that are ranked among each other, and the option that chooses one."""
 
 Vector = NDArray[np.float64]
 Key = tuple[str, str]
@@ -78,7 +79,7 @@ class CriteriaReport:
         study: Its name; with `n_clusters`, and the data, where it has several.
         best: NMI of its best configuration; None without labels.
         average: Mean NMI of its configurations, the expected result of a random choice.
-        choices: One per criterion that has values, the consensus first.
+        choices: One per criterion that has values, the consensus first; none of a single configuration.
     """
 
     study: str
@@ -87,30 +88,13 @@ class CriteriaReport:
     choices: tuple[Choice, ...]
 
 
-def label_note(column: str) -> str:
-    """A sentence on what ranks, and on whether labels are used for it."""
-    name = metric_name(column)
-    if part := part_of_pairs(column):
-        held = ": the value of the best is too good" if part == "test" else ", which was not trained on"
-        return f"Ranked by {name}, of the {part} part{'' if part == 'train' else held}."
-    if uses_labels(column):
-        return f"Ranked by {name}, which uses the labels."
-    if name == CONSENSUS:
-        return (
-            f"Ranked by consensus, which uses no labels: trials' mean rank by {', '.join(PARTS)}. It depends "
-            "on which trials are there: other trials beside these can change their order."
-        )
-    return f"Ranked by {name}, {about_labels(column)}."
-
-
 def with_consensus(table: pa.Table) -> pa.Table:
-    """Adds `health.consensus`: each trial's mean rank by `PARTS`, from 0 (last) to 1 (first).
+    """Adds `health.consensus`: each trial's mean rank by `CRITERIA`, from 0 (last) to 1 (first).
 
-    It is ranked among the trials of its study with the same data and the same `n_clusters`. Finished trials are ranked,
-    not means of configurations, so the spread over a configuration's seeds shows how certain its rank is, as with any
-    other metric. A criterion with the same value for all trials is not used. A trial is ranked by the criteria that it
-    has, and gets 0.5 if none is usable. There is one exception: a trial with a single cluster counts as last by the
-    silhouette, which it does not have, and by the consistency of neighbours.
+    It is ranked among the trials of its study with the same data and `n_clusters`. Finished trials are ranked, not
+    means of configurations: the spread over seeds shows how certain a rank is. A criterion with the same value for all
+    is not used. A trial is ranked by the criteria that it has, and gets 0.5 if none is usable; with a single cluster it
+    is last by the silhouette, which it does not have, and by the consistency of neighbours.
 
     Args:
         table: Rows from `read_results` with `COLUMNS`, one per trial.
@@ -133,9 +117,7 @@ class MixedError(UserError):
 def refuse_mixed(table: pa.Table, instead: str = "") -> None:
     """Refuses to compare trials by consensus that are not ranked among each other.
 
-    Args:
-        table: Rows as for `with_consensus`, with the column that it adds.
-        instead: What a person can do, if it is no other metric and no option that chooses some.
+    What a person can do is `instead`, or else another metric, or an option that chooses some.
 
     Raises:
         MixedError: The trials that have a consensus are of several studies, data sets or numbers of clusters.
@@ -143,10 +125,25 @@ def refuse_mixed(table: pa.Table, instead: str = "") -> None:
     of, one = mixed(table)
     if of:
         choosing = _PLACE[of].format(str(one).removesuffix(".0"))
+        more = f" {NO_FAIR_SCORE}" if of == NUMBER and not instead else ""
         raise MixedError(
             f"Trials are compared by consensus only within one {of}, and these have several: "
-            f"{instead or f'choose one with {choosing}, or name another metric, as raw_silhouette'}."
+            f"{instead or f'choose one with {choosing}, or name another metric, as --metric raw_silhouette'}.{more}"
         )
+
+
+def ranking_column(table: pa.Table, column: str) -> tuple[str, list[str]]:
+    """What ranks: another column than the consensus where a single configuration has finished, with a sentence on it.
+
+    Raises:
+        MixedError: It is the consensus, and the trials are not ranked among each other.
+    """
+    if column == CONSENSUS_COLUMN:
+        refuse_mixed(table)
+        instead = f"health.{LABEL_FREE}"
+        if len(_cells(table)) == 1 and np.isfinite(_numbers(table, instead)).any():
+            return instead, [_ALONE]
+    return column, []
 
 
 def mixed(table: pa.Table) -> tuple[str, Any]:
@@ -178,7 +175,7 @@ def criteria_report(table: pa.Table) -> list[CriteriaReport]:
     called = data_sets.names(table, data_sets.of_rows(table))
     for (study, data, count), rows in sorted(places.items(), key=lambda one: [*map(str, one[0])]):
         own = [place for place in places if place[0] == study]
-        parts = [f"n_clusters {count}"] if len({of for *_, of in own}) > 1 else []
+        parts = [f"n_clusters {str(count).removesuffix('.0')}"] if len({of for *_, of in own}) > 1 else []
         parts += [called[data]] if len({of for _, of, _ in own}) > 1 else []
         name = f"{study} ({', '.join(parts)})" if several[study] > 1 else study
         found.append(_report(take(table, rows.tolist()), name, {key: values[rows] for key, values in signals.items()}))
@@ -214,7 +211,7 @@ def spearman(first: Vector, second: Vector) -> float | None:
 
 def _signals(table: pa.Table) -> dict[str, Vector]:
     """The criteria by name; NaN if a trial has no value or is not finished."""
-    found = {name: _numbers(table, f"health.{name}") for name in (*PARTS, *OTHERS)}
+    found = {name: _numbers(table, f"health.{name}") for name in (*CRITERIA, *OTHERS)}
     if PROBES in table.column_names:
         found[STABILITY] = _stability(table, _labels(table))
     lone = np.isnan(found["raw_silhouette"]) & np.isfinite(found["knn_consistency"])
@@ -303,7 +300,7 @@ def _of_pairs(first: NDArray[Any], second: NDArray[Any], size: int) -> Vector:
 
 def _consensus(table: pa.Table, signals: Mapping[str, Vector]) -> Vector:
     values = np.full(table.num_rows, np.nan)
-    matrix = np.stack([signals[name] for name in PARTS], axis=1)
+    matrix = np.stack([signals[name] for name in CRITERIA], axis=1)
     there = np.flatnonzero(np.isfinite(matrix).any(axis=1))
     for same in _rows_by_place(table).values():
         rows = np.intersect1d(same, there)
@@ -362,7 +359,7 @@ def _report(table: pa.Table, study: str, signals: Mapping[str, Vector]) -> Crite
     means = {name: _cell_means(values, cells) for name, values in signals.items()}
     known = means["nmi"][np.isfinite(means["nmi"])]
     params = _varying(table, [rows[0] for rows in cells])
-    names = [name for name in (CONSENSUS, *PARTS, *OTHERS) if np.isfinite(means[name]).any()]
+    names = [name for name in (CONSENSUS, *CRITERIA, *OTHERS) if len(cells) > 1 and np.isfinite(means[name]).any()]
     return CriteriaReport(
         study=study,
         best=float(known.max()) if known.size else None,

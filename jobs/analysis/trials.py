@@ -89,6 +89,10 @@ class Trials:
         names = {key: (value,) for key, value in self.constant.items() if key.endswith(".name")}
         return names | {key: factor.levels for key, factor in self.factors.items() if key.endswith(".name")}
 
+    def goes_with_data(self, key: str) -> bool:
+        """Whether a parameter is an option of several data sets: no score is compared across these."""
+        return key.startswith(DATA) and len(np.unique(self.data.codes)) > 1
+
     def groups(self, without: Collection[str] = (), *, seeds: bool) -> Codes:
         """The group number of each trial; trials of a group share the data and all parameters except `without`.
 

@@ -65,12 +65,14 @@ class _Shown:
     type=click.Choice(["auto", "ledger"]),
     default="auto",
     show_default=True,
-    help="ledger: one row per trial, in order of time, with the columns of a hand-kept table.",
+    help="ledger: one row per trial, in order of time, with the columns of a hand-kept table, and its data set where "
+    "there are several.",
 )
 @click.option(
     "--sort",
     metavar="COLUMN",
-    help="Order the rows by a parameter or a score instead of the rank; -COLUMN turns the order round.",
+    help="Order the rows by a parameter, from low to high, or by a score, from good to bad, instead of by rank; "
+    "-COLUMN turns the order round.",
 )
 @click.option("--top", type=click.IntRange(min=1), help="Show so many rows of each table.")
 @click.option(
@@ -103,6 +105,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
     """
     paths = results or ("results",)
     if out and out.suffix == PARQUET:
+        given = {"--metric": metric, "--mode": mode, "--table": part, "--sort": sort, "--top": top, "--labels": labels}
+        if useless := [name for name, value in given.items() if value is not None]:
+            raise UserError(f"{out} gets the rows as they are stored: leave out {', '.join(useless)}")
         _write_rows(paths, where, studies, out, attempts=attempts)
         return
     fmt = format_of(out, fmt)
@@ -141,6 +146,7 @@ def _rows_text(
 
 def _ledger(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
     """One row per trial in order of time, with the usual columns of a handwritten results table."""
+    from jobs.analysis import data_sets
     from jobs.present import tables
     from jobs.present.leaderboard import Sheet
     from jobs.results.reader import column_cells
@@ -151,8 +157,12 @@ def _ledger(table: pa.Table, columns: Sequence[str], *, exact: bool) -> Sheet:
     cells = [table["started"].to_pylist(), *(column_cells(table, source) for source in sources)]
     if not exact:
         cells[1 : 1 + len(_LEDGER_PARAMS)] = map(tables.numbers, cells[1 : 1 + len(_LEDGER_PARAMS)])
-    names = ["date-time", *_LEDGER_PARAMS, *_LEDGER_SCORES]
-    heads = [tables.Column(name, right=name != "date-time") for name in names]
+    heads = [tables.Column(name, right=name != "date-time") for name in ("date-time", *_LEDGER_PARAMS, *_LEDGER_SCORES)]
+    found = data_sets.of_rows(table)
+    if len({*found}) > 1:
+        called = data_sets.names(table, found)
+        heads.insert(1, tables.Column("data set", right=False))
+        cells.insert(1, [called[one] for one in found])
     return Sheet(heads, [list(row) for row in zip(*cells, strict=True)])
 
 

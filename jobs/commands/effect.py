@@ -18,7 +18,7 @@ _TABLES = ("differences", "values", "slices")
 
 @click.command("effect")
 @options.analysed
-@click.argument("param")
+@click.argument("param", required=False, default="", metavar="PARAM")
 @options.on_metric
 @options.mode
 @options.where
@@ -45,9 +45,21 @@ def command(  # noqa: PLR0917 (click passes them by name)
     neighbouring values with its 95 % interval, pairs won and lost, and the metric over PARAM with all else fixed.
     A loss is never ranked over a parameter that rescales it.
     """
-    inputs.check_order(results, [param], "effect")
+    try:
+        inputs.check_order(results, [param], "effect")
+    except UserError as error:
+        if results:
+            raise
+        missing = str(error) if param else "Name a parameter: conclus effect PARAM"
+        raise UserError(f"{missing}. {_varying(param or 'results', studies)}") from error
     found = _found(results or ("results",), param, (metric, mode), where, studies)
     deliver(_text(found, format_of(out, fmt), part, slices), out)
+
+
+def _varying(path: str, studies: Sequence[str]) -> str:
+    """The parameters that may be named: those that vary over the finished trials."""
+    trials, _ = inputs.finished_trials((path,), studies, "", (None, None))
+    return f"These vary: {', '.join(key for key in trials.factors if not trials.goes_with_data(key)) or 'none'}"
 
 
 def _found(

@@ -35,8 +35,9 @@ def _text(paths: Sequence[str], where: str, studies: Sequence[str], fmt: str) ->
     reports = criteria_report(table)
     if not any(one.choices for one in reports):
         raise UserError(
-            "no row has label-free criteria (health.*): trials of methods that cluster have them, "
-            "rows that were imported and pairs have none"
+            "There is nothing to choose: it takes two configurations of one study, data set and number of clusters, "
+            "with label-free criteria (health.*), which imported rows and pairs do not have. Scores without labels: "
+            "conclus aggregate --metric raw_silhouette."
         )
     notes, sheet = [*selection_notes(reports), *apart.notes(table)], selection_sheet(reports)
     if fmt == "table":

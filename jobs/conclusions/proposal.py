@@ -97,7 +97,10 @@ def _on_constraints(results: str, studies: Sequence[str], where: str, advised: S
 
 
 def _cost(proposal: Proposal, seconds: float) -> str:
-    text = f"{counted(proposal.trials, 'trial')}, {proposal.missing} of them to run"
+    count = counted(proposal.trials, "trial")
+    if not proposal.missing:
+        return f"{count}, none of them to run: this study adds nothing. More seeds or other values do."
+    text = f"{count}, {proposal.missing} of them to run"
     if not seconds >= 0:  # NaN: imported rows do not know
         return f"{text}."
     return f"{text}: about {duration(proposal.missing * seconds)} on one worker ({amount(seconds)} s a trial so far)."

@@ -161,11 +161,13 @@ def one_study(results: str, studies: Collection[str] = (), trial: str | None = N
     """
     folders = folders_of([results], studies)
     if trial is not None and len(folders) > 1:
-        table = load(folders, columns=[]).table
+        loaded = load(folders, columns=[])
+        table = loaded.table
         pairs = zip(table["trial_key"].to_pylist(), table["study"].to_pylist(), strict=True)
         having = {study for key, study in pairs if key.startswith(trial)}
         folders = [one for one in folders if study_name(one) in having]
         if not folders:
+            warn([*loaded.notes, *loaded.skipped])  # It may be in a file that cannot be read.
             raise UserError(
                 f"No study in {results} has a trial that begins with {trial!r}: `conclus aggregate --attempts` shows "
                 "the keys."

@@ -42,7 +42,7 @@ def written(study: Path, results: str) -> Generator[None]:
         code = leave.code if isinstance(leave.code, int) else 1
         raise
     except (UserError, ClusterError) as error:
-        code, why = 2, str(error)
+        code, why = error.exit_code if isinstance(error, ClusterError) else 2, str(error)
         raise
     except BaseException as error:
         code, why = 1, f"{type(error).__name__}: {error}"

@@ -164,10 +164,7 @@ class _Running:
         self.attempt.status = "ok"
         warnings = [*health.warnings(self.attempt.metrics, self.attempt.health), *check_loss(self.config)]
         self.attempt.reason = joined(self.attempt.reason, *warnings)
-        self._write_model()
-        self._keep_clusters()
-        self._write_last()
-        self.checkpoints.clear()
+        self._finish()
 
     def diverged(self, why: str) -> None:
         """Ends the attempt as failed, or as stopped if the study stops what has diverged."""
@@ -225,12 +222,15 @@ class _Running:
 
     def _end(self, why: str) -> None:
         """Ends the attempt as stopped; nothing goes on from it."""
-        self.attempt.status = "stopped"
-        self.attempt.reason = joined(why, self.elsewhere)
+        self.attempt.status, self.attempt.reason = "stopped", joined(why, self.elsewhere)
+        self._finish()
+
+    def _finish(self) -> None:
         self._write_model()
         self._keep_clusters()
         self._write_last()
         self.checkpoints.clear()
+        self.request.forget()
 
     def _stop(self, row: EpochRow, by: str) -> None:
         """Ends the attempt because somebody asked for it; its checkpoint stays, should it be run again."""

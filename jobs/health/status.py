@@ -14,6 +14,8 @@ from jobs.analysis import apart
 from jobs.analysis.comparison import leaderboards
 from jobs.analysis.leaderboard import Entry, wanted_columns
 from jobs.analysis.pareto import Aims
+from jobs.analysis.scores import metric_name
+from jobs.analysis.selection import MixedError
 from jobs.health.usage import COLUMNS as USAGE
 from jobs.health.usage import Usage, usage
 from jobs.results import course, lock, records, stops, storage
@@ -73,13 +75,14 @@ class StudyStatus:
         done: Number of trials that finished or were stopped early.
         missing: Number of trials that have not begun.
         begun: The trials that have begun and are not done.
-        metric: The metric by which the study selects.
+        metric: The metric by which the study selects; see `jobs.analysis.selection.ranking_column`.
         best: The best configuration so far; None before the first result, and where there are several data sets.
         seconds_left: Estimated wall time left; None unless a trial is running, and has ended an epoch or one is done.
         warnings: Sentences on files that cannot be read.
         per_hour: Trials done per hour, from the last 20 of them; None unless a trial is running.
         used: The hours that all attempts in the study's folder took, by person.
-        apart: Sentences on trials of another protocol or another content of a plug-in, without a full stop.
+        apart: Sentences on trials of another protocol or another content of a plug-in, and on trials that are not
+            ranked together, without a full stop.
         stopped: The keys of the trials, among those done, that somebody stopped.
         hopeless: Number of the trials, among those done, that ended themselves by `health.stop`.
         saved: The seconds that their epochs left would have taken.
@@ -141,7 +144,7 @@ def standing(folder: Place, *, ended: bool = False, loaded: Loaded | None = None
         own = [*dict.fromkeys([*own, *_belonging(one_each, contents)])]
     planned = max(planned, len(own))
     counting = {key: attempts.counting(key) for key in own}
-    bests = _bests(table, sorted(counting.values()), (metric, mode), aims)
+    bests, metric, unranked = _bests(table, sorted(counting.values()), (metric, mode), aims)
     done = {key: place for key, place in counting.items() if attempts.status[place] in FINISHED}
     slowest = _slowest(table)
     ends = [attempts.places[key][-1] for key in own if key not in done]
@@ -165,7 +168,7 @@ def standing(folder: Place, *, ended: bool = False, loaded: Loaded | None = None
         warnings=(*warnings, *loaded.notes, *loaded.skipped),
         used=usage(table),
         per_hour=_per_hour(table, list(done.values()), begun),
-        apart=tuple(apart.told(one_each, contents, ())),
+        apart=(*apart.told(one_each, contents, ()), *unranked),
         stopped=tuple(stopped),
         hopeless=len(saved),
         saved=sum(saved),
@@ -288,14 +291,24 @@ def _state(row: Mapping[str, Any], heard: float | None, slowest: float | None, *
     return "silent" if heard is not None and heard > limit else "running"
 
 
-def _bests(table: pa.Table, rows: list[int], ranking: tuple[str, str], aims: Aims) -> tuple[tuple[str, Entry], ...]:
-    """The first entry of each data set's leaderboard over one row per trial."""
+def _bests(
+    table: pa.Table, rows: list[int], ranking: tuple[str, str], aims: Aims
+) -> tuple[tuple[tuple[str, Entry], ...], str, list[str]]:
+    """The first entry of each data set's leaderboard over one row per trial, the metric that ranks, and why none does.
+
+    The sentence is of trials that will never be ranked together; nothing is said of those that have no value yet.
+    """
     if not rows:
-        return ()
+        return (), ranking[0], []
     try:
-        return tuple((name, board.entries[0]) for name, board in leaderboards(take(table, rows), *ranking, aims))
+        found = leaderboards(take(table, rows), *ranking, aims)
+    except MixedError as error:
+        return (), ranking[0], [str(error).removesuffix(".")]
     except UserError:
-        return ()
+        return (), ranking[0], []
+    metrics = {metric_name(board.metric) for _, board in found}
+    metric = metrics.pop() if len(metrics) == 1 else ranking[0]
+    return tuple((name, board.entries[0]) for name, board in found), metric, []
 
 
 def _seconds_left(seconds: Sequence[float | None], begun: Sequence[Trial], missing: int) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from core.config import plugins
 from core.config.schema import Mistakes, PlugIn, did_you_mean
@@ -54,6 +54,11 @@ def _named(path: str, options: dict[str, Any]) -> dict[str, Any]:
             return {"name": path}
         if (file := find_named(path)) is not None:
             return {"name": "file", "path": str(file)}
+        for name in names:
+            for option in plugins.options("datasets", name):
+                if option.name == "table" and path in get_args(option.type):
+                    right = f"conclus data {name} --set table={path}"
+                    raise UserError(f"{path}: there is no such file or folder; it is a table of {name}: {right}")
         # A path has a point or a slash.
         if path.isidentifier() and (near := did_you_mean(path, [*names, *known_names()])):
             raise UserError(f"{path}: there is no such file, folder or data set{near}")

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis.scores import CONSENSUS, bounds, metric_name
+from jobs.analysis.scores import CONSENSUS, LABEL_FREE, bounds, metric_name
 from jobs.study import keys
+from jobs.study.space import walk
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -92,9 +93,12 @@ def told(plan: Plan, results: str) -> list[str]:
 
 
 def _apart(plan: Plan) -> list[str]:
-    if len(plan.cluster_counts) < 2:
+    is_asked = plan.open and any(key == "n_clusters" for _, key, _, _ in walk(plan.study.space))
+    if len(plan.cluster_counts) < 2 and not is_asked:
         return []
     told = "  the consensus does not compare different n_clusters: each has its own ranking"
+    if is_asked:
+        return [f"{told};", f"  {LABEL_FREE}, by which the search chooses, is not fair to all of them"]
     if not (numbers := [one for one in plan.cluster_counts if isinstance(one, int)]):
         return [told]
     return [f"{told},", f"  as `conclus aggregate --where 'n_clusters == {min(numbers)}'` shows"]

@@ -2,6 +2,7 @@
 
 import sys
 import textwrap
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -169,12 +170,17 @@ def selection_notes(reports: Sequence[CriteriaReport]) -> list[str]:
         "No criterion uses labels; the correlations (Spearman's, over configurations) and the nmi of each choice do.",
         "Silhouette, confidence, marginal_entropy and feature_std use a model's own outputs: not part of consensus.",
     ]
-    for report in reports:
-        if report.best is not None:
-            notes.append(f"{report.study}: best nmi {report.best:.3f}, choosing by chance {report.average:.3f}.")
-        else:
-            notes.append(f"{report.study}: no labels, so the quality of a choice is unknown.")
-    return notes
+    if all(one.best is None for one in reports):
+        del notes[0]
+    return [*notes, *(f"{one.study}: {_known(one)}." for one in reports)]
+
+
+def _known(one: CriteriaReport) -> str:
+    if not one.choices:
+        return "nothing to choose: one configuration, or none with label-free criteria"
+    if one.best is None:
+        return "no labels, so the quality of a choice is unknown"
+    return f"best nmi {one.best:.3f}, choosing by chance {one.average:.3f}"
 
 
 def params_text(board: Leaderboard, entry: Entry, labels: ShownNames | None = None) -> str:
@@ -220,10 +226,7 @@ def _human_sheet(
         (Column("#"), [entry.rank if place < ranked else None for place, entry in enumerate(shown(board))]),
         *origins_columns(board),
         *(params_columns(board, shown(board), labels) if beside else ()),
-        (
-            Column(called(board.metric), right=False, strong=True),
-            [interval_text(entry.score) for entry in shown(board)],
-        ),
+        (Column(called(board.metric), right=False, strong=True), [interval_text(one.score) for one in shown(board)]),
         (Column("", right=False), signs),
         (Column("n"), [entry.score.n for entry in shown(board)]),
         *_clusters_found(board),
@@ -318,15 +321,16 @@ def _secondary(board: Leaderboard, called: Callable[[str], str]) -> list[tuple[C
     return [
         (
             Column(called(name), right=False, drop=2 + i),
-            [interval_text(entry.secondary.get(name)) for entry in shown(board)],
+            [interval_text(one.secondary.get(name)) for one in shown(board)],
         )
         for i, name in enumerate(names)
     ]
 
 
 def _others(board: Leaderboard) -> list[str]:
-    """The metrics beside the one that ranks; no consensus of a single configuration, whose seeds share the ranks."""
-    return [name for name in SECONDARY if name != CONSENSUS or len(shown(board)) > 1]
+    """The metrics beside the one that ranks; no consensus of single configurations, whose seeds share the ranks."""
+    ranked = Counter((one.study, one.params.get("n_clusters")) for one in shown(board))
+    return [name for name in SECONDARY if name != CONSENSUS or max(ranked.values()) > 1]
 
 
 def _clusters_found(board: Leaderboard) -> list[tuple[Column, list[Any]]]:

@@ -13,7 +13,7 @@ from itertools import zip_longest
 from typing import Any
 
 from core.errors import UserError
-from jobs.present.visible import csv_text, json_text, literal, one_line, visible
+from jobs.present.visible import bounded, csv_text, json_text, literal, one_line, visible
 
 FORMATS = ("table", "markdown", "csv", "json", "latex")
 """What commands write; `html` is for notebooks."""
@@ -116,7 +116,7 @@ def cell_text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, datetime):
         return _clock(value)
-    return _short(value, 4) if _is_number(value) else visible(" ".join(str(value).split()))
+    return _short(value, 4) if _is_number(value) else visible(bounded(" ".join(str(value).split())))
 
 
 def _is_number(value: Any) -> bool:

@@ -169,7 +169,7 @@ def gather(
     present, _ = apart.split(table)
     boards, refused = _boards(table, (metric, mode), aims)
     board = boards[0][1] if len(boards) == 1 else None
-    trials = valued.gather(table, metric) if drawn else None
+    trials = valued.gather(table, metric) if drawn and not isinstance(refused, MixedError) else None
     every = [effect(trials, one, mode) for one in trials.factors] if trials else []
     effects = sorted(every, key=_largest)
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
@@ -363,7 +363,9 @@ def _clusters(
         return _NO_CLUSTERS
     best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
     which = f"trial {best['trial_key']}, {metric_name(metric)} {fixed(best[column])}"
-    others = f"the best of the {len(rows):,}{f' on {data}' if len(parts) > 1 else ''} whose clusters are stored"
+    no_best = metric == selection.CONSENSUS and selection.mixed(table)[0] == selection.NUMBER
+    on = f" on {data}" if len(parts) > 1 else ""
+    others = f"{'one' if no_best else 'the best'} of the {len(rows):,}{on} whose clusters are stored"
     why = f"{which}, {others if len(rows) > 1 else 'the only one whose clusters are stored'}"
     try:
         kept = assignments.read(folders[best["study"]], best)
@@ -393,6 +395,6 @@ def _largest(one: Effect) -> tuple[float, str]:
 
 def _interactions(trials: Trials, effects: Sequence[Effect]) -> list[Interaction]:
     """Interactions of the first pairs of parameters with few values; pairs that no trial has together are left out."""
-    keys = [one.key for one in effects if len(one.levels) <= MOST_LEVELS]
+    keys = [one.key for one in effects if len(one.levels) <= MOST_LEVELS and not trials.goes_with_data(one.key)]
     found = [interaction(trials, *pair) for pair in list(combinations(keys, 2))[:_PAIRS]]
     return [one for one in found if one.refusal or one.cells]

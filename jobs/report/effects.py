@@ -32,8 +32,12 @@ _MARKS = {"better": "triangle", "worse": "worse"}
 
 
 def effects(contents: Contents) -> Markup | None:
-    """For every parameter that varies, a drawing of the metric over it and a table of its differences."""
-    found = contents.effects
+    """For every parameter that varies, a drawing of the metric over it and a table of its differences.
+
+    Of several data sets, their options are left out: nobody varied these by themselves, and no score is compared.
+    """
+    trials = contents.trials
+    found = [one for one in contents.effects if trials is None or not trials.goes_with_data(one.key)]
     if not found:
         return None
     keys = [one.key for one in found]

@@ -14,6 +14,7 @@ from jobs.analysis.scores import metric_name
 from jobs.charts.configurations import describe
 from jobs.present.effect import labels
 from jobs.present.names import USUAL, ShownNames
+from jobs.present.visible import bounded
 from jobs.report.contents import Contents
 from jobs.results.header import FINISHED
 
@@ -119,7 +120,7 @@ def _failures(ended: Outcomes) -> list[Conclusion]:
 
 def _trouble(one: Trouble) -> str:
     where = counted(one.configurations, "configuration")
-    return f"{counted(one.trials, 'trial')} of {where}: {one.example or one.code}"
+    return f"{counted(one.trials, 'trial')} of {where}: {bounded(one.example or one.code)}"
 
 
 def _imported(ended: Outcomes) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.errors import counted
 from jobs.analysis.origin import Origin
+from jobs.analysis.scores import metric_name
 from jobs.present import tables
 from jobs.present.tables import duration
 from jobs.report import pieces
@@ -25,7 +26,8 @@ def provenance(contents: Contents) -> Markup:
 def selection_rule(contents: Contents) -> str:
     """The rule that ranked the configurations, in a few words."""
     better = "larger" if contents.mode == "max" else "smaller"
-    return f"mean of {contents.metric} over the seeds, the {better} the better"
+    metric = metric_name(contents.boards[0][1].metric) if contents.boards else contents.metric
+    return f"mean of {metric} over the seeds, the {better} the better"
 
 
 def _facts(one: Origin, contents: Contents) -> Markup:

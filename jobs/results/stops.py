@@ -3,6 +3,7 @@
 A request in results from a stranger can end a trial and do nothing else, so it needs no trust.
 """
 
+import contextlib
 import re
 import time
 from datetime import UTC, datetime
@@ -55,6 +56,7 @@ class Request:
     """What a trial looks for at the end of its epochs, now and then: an object store needs some 20 ms for each look."""
 
     def __init__(self, folder: Place, trial_key: str) -> None:
+        self._folder, self._trial_key = folder, trial_key
         self._place = _file(folder, trial_key)
         self._pause = 5.0 if isinstance(folder, Remote) else 1.0
         self._next = 0.0
@@ -68,6 +70,12 @@ class Request:
             return self._by() if storage.is_file(self._place) else None
         except StorageError:
             return None  # It is looked for again.
+
+    def forget(self) -> None:
+        """Deletes a request that came too late: the trial has ended by itself. Run anew, it is not meant."""
+        with contextlib.suppress(StorageError, UserError, FileNotFoundError):
+            if storage.is_file(self._place):
+                withdraw(self._folder, self._trial_key)
 
     def _by(self) -> str:
         try:

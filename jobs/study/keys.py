@@ -50,7 +50,9 @@ def which(key: str, found: Sequence[str], trial: Mapping[str, Any], owner: str =
         if names := owners(kind, option) if option != key or "." not in key else []:
             have = f"{', '.join(names)} {'has' if len(names) == 1 else 'have'}"
             example = f"{{name: {names[0]}, space: {{{option}: …}}}}"
-            return f"unknown key for this {field}; {have} it: vary it there, as {field}: {{grid: [{example}, …]}}"
+            alike = [one for one in flat if one.startswith(f"{field}.") and one.endswith(f"_{option}")]
+            near = f" it has {' and '.join(alike)};" if alike else ""
+            return f"unknown key for this {field};{near} {have} it: vary it there, as {field}: {{grid: [{example}, …]}}"
     near = schema.did_you_mean(key, [*flat, *(one.rpartition(".")[2] for one in flat)])
     own = [one.removeprefix(f"{owner}.") for one in flat if owner and one.startswith(f"{owner}.")]
     allowed = f"{', '.join(sorted(own))}, and all other keys of a trial" if own else schema.nearest(key, flat)

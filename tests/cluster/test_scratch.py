@@ -95,8 +95,9 @@ def test_a_start_that_fails_leaves_nothing(home, tmp_path, monkeypatch):
 
     monkeypatch.setattr(connect, "_init", half_started)
     here = connect.local(machine=Node("here", 1, 0), log=tmp_path / "log")
-    with pytest.raises(ClusterError, match="Ray does not start on this machine: RuntimeError: no node"), here:
+    with pytest.raises(ClusterError, match="Ray does not start on this machine: RuntimeError: no node") as error, here:
         pytest.fail("it started")
+    assert error.value.exit_code == 1  # no mistake of the command or the study file
     assert left(home) == []
 
 

@@ -13,6 +13,8 @@ from core.seal import seal_json
 from jobs.commands.aggregate import command
 from jobs.commands.compact import command as compact_command
 from jobs.present.comparison import leaderboard_text
+from jobs.report import contents
+from jobs.report.headline import findings
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt
 from jobs.study import snapshot, study
@@ -156,6 +158,30 @@ def test_the_ledger_has_exactly_the_columns_that_people_keep(results):
     assert times == sorted(times)
     table = invoke(results, "--columns", "ledger").stdout.splitlines()
     assert len(table) == 8
+
+
+def test_the_ledger_names_the_data_set_where_there_are_several(tmp_path):
+    for name in ("digits", "wine"):
+        fill(tmp_path, rates=(1e-3,), config_key=name, data_hash=name, params={"data.name": name}, trial_key=name)
+    lines = invoke(tmp_path, "--columns", "ledger", "--format", "csv").stdout.splitlines()
+    assert lines[0].startswith("date-time,data set,learning_rate,")
+    assert {line.split(",")[1] for line in lines[1:]} == {"digits", "wine"}
+
+
+@pytest.mark.parametrize("words", [["--top", "2"], ["--sort", "nmi"], ["--metric", "acc"]])
+def test_rows_that_are_written_as_they_are_take_no_order(results, tmp_path, words):
+    with pytest.raises(UserError, match=f"gets the rows as they are stored: leave out {words[0]}"):
+        invoke(results, "--out", tmp_path / "x.parquet", *words)
+    assert not (tmp_path / "x.parquet").exists()
+
+
+def test_a_long_reason_of_a_stranger_is_cut_in_tables_and_sentences(tmp_path):
+    fill(tmp_path, reason="R" * 20_000, verdict="V" * 20_000)
+    fill(tmp_path, rates=(2e-2,), status="failed", reason="F" * 20_000)
+    texts = [invoke(tmp_path, *words).output for words in ([], ["-v", "--format", "markdown"], ["--attempts"])]
+    texts += [one.text for one in findings(contents.gather([str(tmp_path)], "nmi", "max", drawn=False))]
+    assert sum("F" * 60 in text for text in texts) == 5
+    assert not any(sign * 301 in text for text in texts for sign in "RVF")
 
 
 def test_attempts_are_all_listed(results):

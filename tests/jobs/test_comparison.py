@@ -137,6 +137,8 @@ def test_imported_rows_join_the_data_of_their_path_or_their_name_alone():
         {"name": "file", "path": "/a/iris.csv"},
         {"name": "file", "path": "/b/iris.csv"},
         {"name": "file", "path": "/b/wine.csv"},
+        {"name": "file"},
+        {"name": "scikit_learn", "table": "wine"},
     ]
     rows = [
         trial(f"{place}", "cc", place, 0.5, data_hash=found, params={f"data.{key}": one for key, one in each.items()})
@@ -144,7 +146,15 @@ def test_imported_rows_join_the_data_of_their_path_or_their_name_alone():
     ]
     found = data_sets.of_rows(to_table(rows))
     assert found[:4] == ["h1", "h2", "h1", "h2"]
+    assert found[6:] == ["h2", "h1"]
     assert len({*found}) == 4
+
+
+def test_hashes_that_begin_alike_are_told_apart():
+    rows = [
+        trial("text", "cc", 0, 0.5, data_hash=f"c3c3c3c3{end}", params={"data.name": "text"}) for end in ("a4", "a5")
+    ]
+    assert [name for name, _ in data_sets.split(to_table(rows))] == ["text c3c3c3c3a4", "text c3c3c3c3a5"]
 
 
 @pytest.mark.parametrize("name", plugins.names("datasets"))

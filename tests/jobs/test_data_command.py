@@ -114,6 +114,10 @@ def test_a_contact_sheet_shows_images_with_their_labels(command, tmp_path):
         (["t.npz", "--out", "a.png"], "'a.png' is for the images of --head: add --head"),
         (["t.npz", "--head", "--out", "a.png"], "'a.png' is for images, and t has none: leave it out"),
         (["digitz"], "digitz: there is no such file, folder or data set; did you mean 'digits'?"),
+        (
+            ["wine"],
+            "wine: there is no such file or folder; it is a table of scikit-learn: conclus data scikit-learn --set",
+        ),
         (["digits", "--set", "siz=3"], "--set siz=3: the data set digits has no options: leave it out"),
         (["text"], "data.path: is missing: write `conclus data FILE --set name=text`"),
         (["t.npz", "--set", "labels"], "--set labels: write it as key=value"),

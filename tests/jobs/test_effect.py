@@ -555,7 +555,7 @@ def test_an_unknown_parameter_is_told_with_those_that_vary(results, command):
     ("words", "right"),
     [
         (["effect", "rate", "{}"], "effect {} rate"),
-        (["effect", "{}"], "effect {} PARAM"),
+        (["effect", "{}"], "effect {} PARAM. These vary: rate, width"),
         (["interaction", "rate", "width", "{}"], "interaction {} rate width"),
     ],
 )
@@ -563,6 +563,12 @@ def test_a_folder_in_the_place_of_a_parameter_is_told(results, command, words, r
     code, _, err = command(*(word.replace("{}", str(results)) for word in words))
     told = f"The folder comes first, then the parameter: conclus {right.replace('{}', str(results))}"
     assert (code, told in err) == (2, True)
+
+
+def test_without_a_parameter_those_that_vary_are_listed(results, command, monkeypatch):
+    monkeypatch.chdir(results.parent)
+    results.rename(results.parent / "results")
+    assert "Name a parameter: conclus effect PARAM. These vary: rate, width" in command("effect")[2]
 
 
 def test_the_means_of_the_metric_stay_where_the_terminal_is_narrow():

@@ -13,8 +13,9 @@ from scipy import stats
 
 from jobs.analysis.next_step import advise, decide, log_spaced
 from jobs.analysis.trials import Trials, factor_of
+from jobs.conclusions import proposal
 from jobs.planning import plan as planning
-from jobs.planning.next_study import sentence
+from jobs.planning.next_study import Proposal, sentence
 from jobs.results import writer
 from jobs.results.schema import Attempt
 from jobs.study import study as studies
@@ -319,6 +320,10 @@ def test_the_next_study_is_planned_and_what_is_done_is_not_run_again(results, tm
     assert written.trial["batch_size"] in {128, 256}
     assert "9 trials, 6 of them to run: about 9 min on one worker (90 s" in " ".join(text.split())
     assert "3 done, 6 missing" in command("plan", out, "--results", results)[1]
+
+
+def test_a_study_of_which_all_is_done_says_that_it_adds_nothing():
+    assert "none of them to run: this study adds nothing" in proposal._cost(Proposal("", (), 6, 0, "", []), 1.0)
 
 
 def test_a_file_that_is_there_is_written_over_with_yes_alone(results, tmp_path, command):

@@ -277,6 +277,15 @@ def test_a_trial_stays_stopped_until_the_run_that_takes_it_up_begins(folder, com
     assert (code, f"study s runs: trial {key} stays stopped" in err, stops.asked(place)) == (2, True, {key})
 
 
+def test_of_several_studies_none_has_the_trial_and_a_file_cannot_be_read(tmp_path, command):
+    for name in ("s", "other"):
+        row = Attempt(study=name, trial_key="t", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
+        write(str(tmp_path), row)
+    (tmp_path / "study=s" / "trials" / "u.A.parquet").write_bytes(b"PAR1")
+    code, _, err = command("stop", tmp_path, "--trial", "u")
+    assert (code, "u.A.parquet" in err, "No study in" in err) == (2, True, True)
+
+
 def test_of_several_studies_the_command_that_goes_on_with_a_trial_names_one(tmp_path, command):
     for name in ("s", "other"):
         row = Attempt(study=name, trial_key="t", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")

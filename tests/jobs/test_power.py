@@ -165,6 +165,8 @@ def test_the_consensus_is_told_not_to_compare_numbers_of_clusters(plan, command,
     assert told.rstrip(", ") in plan(*named, *by_consensus)
     assert told not in plan(*by_consensus)
     assert told not in plan(*several)
+    searched = ["--set", "search={name: optuna, trials: 4}", "--set", "space={n_clusters: {int: [3, 6]}}"]
+    assert "label_free, by which the search chooses, is not fair to all of them" in plan(*searched, *by_consensus)
     # Data without labels are selected by consensus, whatever the file leaves out.
     (tmp_path / "mine.csv").write_text("a,b\n" + "".join(f"{row % 3},{row / 9}\n" for row in range(12)))
     (tmp_path / "s.yaml").write_text(STUDY)

@@ -19,18 +19,23 @@ from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
 from core.errors import UserError
+from core.seal import seal_json
 from jobs.analysis.data_sets import SeveralDataSetsError
+from jobs.analysis.effect import effect
 from jobs.analysis.leaderboard import leaderboard
-from jobs.analysis.scores import default_mode, uses_labels, within_trial
-from jobs.analysis.selection import PARTS, MixedError, Probes, agreements, criteria_report, spearman, with_consensus
+from jobs.analysis.scores import CRITERIA, NO_FAIR_SCORE, default_mode, uses_labels, within_trial
+from jobs.analysis.selection import MixedError, Probes, agreements, criteria_report, spearman, with_consensus
 from jobs.analysis.trials import gather
 from jobs.commands.aggregate import command as aggregate
 from jobs.commands.selection import command as selection
+from jobs.health.status import standing
 from jobs.present.comparison import leaderboard_text
+from jobs.present.leaderboard import board_text
+from jobs.report import contents
 from jobs.results import reader, writer
 from jobs.results.schema import Attempt, to_table
 
-NAMES = [name for name in PARTS if name != "stability"]
+NAMES = [name for name in CRITERIA if name != "stability"]
 TRUE_LABELS = np.arange(120) % 4
 
 
@@ -393,7 +398,7 @@ def test_what_a_trial_by_itself_has_of_a_metric(metric, inside, mode):
 
 
 def test_signals_and_consensus_use_no_labels():
-    assert not any(uses_labels(name) for name in (*PARTS, "consensus", "label_free", "health.head_kmeans_nmi"))
+    assert not any(uses_labels(name) for name in (*CRITERIA, "consensus", "label_free", "health.head_kmeans_nmi"))
 
 
 # The commands
@@ -415,7 +420,7 @@ def test_selection_shows_every_criterion_with_what_its_choice_costs(results):
     assert lines[0].split() == [
         *("criterion", "n", "rank_corr_nmi", "rank_corr_acc", "nmi_of_choice", "below_best", "choice")
     ]
-    assert [line.split()[0] for line in lines[2:8]] == ["consensus", *PARTS]
+    assert [line.split()[0] for line in lines[2:8]] == ["consensus", *CRITERIA]
     assert lines[2].split()[-1] == "lr=9"
     assert "s: best nmi 0.840, choosing by chance 0.570." in lines
     assert any("No criterion uses labels" in line for line in lines)
@@ -495,12 +500,46 @@ def test_rows_without_criteria_are_told_in_one_sentence(tmp_path):
         writer.write(tmp_path, trial("c1", seed, {}, metrics={"nmi": 0.5}))
     done = CliRunner().invoke(selection, [str(tmp_path)])
     assert isinstance(done.exception, UserError)
-    assert "no row has label-free criteria (health.*)" in str(done.exception)
+    assert "There is nothing to choose: it takes two configurations" in str(done.exception)
 
 
 def test_the_refusal_of_several_numbers_of_clusters_names_one_that_is_there():
     rows = made_study()
     for place, row in enumerate(rows):
         row.params["n_clusters"] = 2.0 + place % 2
-    with pytest.raises(MixedError, match=r"choose one with --where 'n_clusters == [23]', or name another metric"):
+    with pytest.raises(MixedError, match=r"choose one with --where 'n_clusters == [23]', or name .*No score without"):
         gather(to_table(rows), "consensus")
+
+
+def test_one_configuration_of_each_number_of_clusters_has_neither_a_consensus_nor_a_choice():
+    rows = made_study(configurations=2, labelled=False)
+    for row in rows:
+        row.params["n_clusters"] = 2.0 + (row.config_key == "c01")
+        row.health["label_free"] = 0.25 + row.seed / 64
+    board = leaderboard(to_table(rows), "raw_silhouette", "max")
+    assert "consensus" not in board_text(board, None).split("\n")[0]
+    assert NO_FAIR_SCORE in board.notes
+    assert NO_FAIR_SCORE in effect(gather(to_table(rows), "raw_silhouette"), "n_clusters", "max").notes
+    assert [(one.study, one.choices) for one in criteria_report(to_table(rows))] == [
+        ("s (n_clusters 2)", ()),
+        ("s (n_clusters 3)", ()),
+    ]
+    # Its seeds alone would share the ranks.
+    alone = leaderboard(to_table(rows[:2]), "consensus", "max")
+    assert alone.metric == "health.label_free"
+    assert alone.entries[0].score.mean == 0.25 + 0.5 / 64
+    assert any("has no rank among others" in note for note in alone.notes)
+
+
+def test_the_state_and_the_report_of_several_numbers_of_clusters_say_why_none_is_the_best(tmp_path):
+    for place, row in enumerate(made_study(configurations=2, labelled=False)):
+        row.params["n_clusters"] = 2.0 + place % 2
+        writer.write(tmp_path, row)
+    folder = tmp_path / "study=s"
+    (folder / "_study.json").write_bytes(seal_json({"study": "s", "select": {"metric": "consensus", "mode": "max"}}))
+    one = standing(folder)
+    assert (one.done, one.best) == (4, None)
+    assert NO_FAIR_SCORE.removesuffix(".") in "; ".join(one.apart)
+    page = contents.gather([str(tmp_path)], "consensus", "max")
+    assert NO_FAIR_SCORE in str(page.refused)
+    assert len(page.health.trials) == 4

@@ -54,6 +54,12 @@ def test_an_option_that_all_have_is_varied(tmp_path):
     assert found.duplicates == 0
 
 
+def test_of_an_option_of_other_methods_the_own_ones_of_nearly_its_name_are_told(tmp_path):
+    own = r"it has method\.instance_temperature and method\.cluster_temperature; .*propos have it: vary it there"
+    with pytest.raises(UserError, match=own):
+        read(tmp_path, "cc", "temperature: {grid: [0.1]}", name="seeds: [0]")
+
+
 def test_a_key_that_none_has_is_unknown(tmp_path):
     with pytest.raises(UserError, match=r"unknown key; did you mean 'method\.name'"):
         read(tmp_path, "cc", "method.nam: {grid: [1]}")

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from cluster.executor import RayError
 from core.seal import unseal_json
 from jobs.execution import driver
 from jobs.execution.progress import Progress
 from jobs.health.status import standing
 from jobs.planning import plan as planning
 from jobs.present.status import unwell
-from jobs.results import stops
+from jobs.results import layout, stops
 from jobs.results.schema import Attempt
 from jobs.results.writer import new_attempt_id, write
 from jobs.study import snapshot, study
@@ -360,6 +361,14 @@ def test_a_job_leaves_its_end_where_status_reads_it(store, command, tmp_path, mo
     assert command(*run)[0] == code
     driver.write(driver.new_job("s", "http://head:8265", str(store.results), 1, after=job.job), None)
     assert "exit code" not in command("status", store.results)[1]  # it is another job
+
+
+def test_a_ray_that_does_not_start_is_no_mistake_in_the_command(command, monkeypatch):
+    def fails(*_):
+        raise RayError("Ray does not start on this machine.")
+
+    monkeypatch.setattr(layout, "folders_of", fails)
+    assert command("status")[::2] == (1, "Error: Ray does not start on this machine.\n")
 
 
 # A run of this machine

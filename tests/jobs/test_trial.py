@@ -18,7 +18,8 @@ from core.config.trial import to_mapping
 from core.evaluation import health
 from jobs.execution.trial import run_trial
 from jobs.planning import plan
-from jobs.results import provenance, reader
+from jobs.results import provenance, reader, stops
+from jobs.results.layout import study_folder
 from jobs.study import study
 
 TEXT = """study: s
@@ -76,6 +77,15 @@ def history(order):
 
 def ignore(_):
     pass
+
+
+def test_a_request_to_end_that_comes_in_the_last_epoch_is_deleted(payload):
+    order = payload(overrides=["trial.epochs=1", "trial.evaluation.every=1"])
+    folder = study_folder(order["results"], "s")
+    stops.ask(folder, order["trial_key"], "ann")
+    stops.ask(folder, "another", "ann")
+    assert run_trial(order, ignore)["status"] == "ok"
+    assert stops.asked(folder) == {"another"}
 
 
 def test_the_row_of_a_finished_trial(payload):

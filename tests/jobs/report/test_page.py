@@ -2,6 +2,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import product
 
 import pytest
 
@@ -14,6 +15,7 @@ from jobs.health.curves import POINTS, curve_metrics, curves
 from jobs.present.names import ShownNames
 from jobs.report import html, svg
 from jobs.report.contents import gather
+from jobs.report.effects import effects
 from jobs.report.headline import findings
 from jobs.report.markup import Markup, tag
 from jobs.report.reading import Reading
@@ -140,6 +142,25 @@ def test_conclusions_on_a_data_set_have_a_person_s_own_name_for_it(store):
     about = {one.about for one in findings(replace(found, labels=ShownNames(data={"one": "First"}, source="l")))}
     assert {"Best on First", "Note on First", "Best on two"} <= about
     assert "Note on one" not in about
+
+
+def test_options_of_several_data_sets_are_no_parameters_of_the_page(store):
+    changes = {"one": {"data.name": "one", "data.scale": None}, "two": {"data.name": "two", "data.scale": "unit"}}
+    store.put(
+        "s",
+        [
+            store.attempt(
+                "s", cell, seed, {"batch_size": size, "epochs": size * 2 + cell % 2, **own}, 0.5, 1, data_hash=one
+            )
+            for cell, (size, (one, own)) in enumerate(product((1, 2, 3), changes.items()))
+            for seed in range(3)
+        ],
+    )
+    found = gather([str(store.path)], "nmi", "max")
+    assert {frozenset(pair.keys) for pair in found.interactions} == {frozenset({"batch_size", "epochs"})}
+    shown = str(effects(found))
+    assert "<h3>batch_size</h3>" in shown
+    assert not {"<h3>data.name</h3>", "<h3>scale</h3>", "<h3>data</h3>"} & {*re.findall("<h3>.*?</h3>", shown)}
 
 
 def test_failures_and_what_is_missing_are_said_with_their_reasons(store):
