@@ -2,10 +2,11 @@
 
 Run: uv run python benchmarks/growth.py [FOLDER] [--rows N …] [--clusters K …] [--epochs E]. Generated vectors of 64
 numbers; the default method with the views `neighbours`, batches of 1,024. Each point runs in a process of its own, with
-one thread and an empty cache in FOLDER, and once more with the neighbours in the cache ("second start"). Exponents are
-slopes between neighbouring numbers of samples on logarithmic scales. "candidate" is the search for clusters of the
-input and the assignment of all samples to them, "k-means" all of core.evaluation.kmeans, "prediction" the outputs of
-all samples, "labels" the choice of the next epoch's labels, and "epochs" the steps and what is left.
+one thread and an empty cache in FOLDER, and once more with the neighbours in the cache up to the first step ("second
+start"; imports, some five seconds, are not counted). Exponents are slopes between neighbouring numbers of samples on
+logarithmic scales. "candidate" is the search for clusters of the input and the assignment of all samples to them,
+"k-means" all of core.evaluation.kmeans, "prediction" the outputs of all samples, "labels" the choice of the next
+epoch's labels, and "epochs" the steps and what is left.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ class Phases:
 
 
 def point(path: str, clusters: int, epochs: int) -> None:
-    """Trains one trial and prints its phases as JSON."""
+    """Trains one trial and prints its phases as JSON; with no epoch it ends at the first step, and prints when."""
     import torch
 
     from core.config.schema import Mistakes
@@ -100,7 +101,7 @@ def point(path: str, clusters: int, epochs: int) -> None:
         "data": {"name": "file", "path": path},
         "views": {"name": "neighbours"},
         "n_clusters": clusters,
-        "epochs": epochs,
+        "epochs": max(epochs, 1),
         "batch_size": 1024,
     }
     config = read_trial(trial, (), mistakes)
@@ -113,6 +114,9 @@ def point(path: str, clusters: int, epochs: int) -> None:
 
     def started(*given: Any) -> Any:
         first_step.append(time.perf_counter() - began)
+        if not epochs:
+            print(json.dumps({"first step": first_step[0]}), flush=True)
+            os._exit(0)
         return train(*given)
 
     fit.train_epoch = started
@@ -178,7 +182,7 @@ def main() -> None:
             for rows in chosen.rows:
                 shutil.rmtree(folder / "cache", ignore_errors=True)
                 path = generated(folder, rows, clusters)
-                found, again = (run(folder, path, clusters, epochs) for epochs in (chosen.epochs, 1))
+                found, again = (run(folder, path, clusters, epochs) for epochs in (chosen.epochs, 0))
                 what = f"{rows:,} vectors of {NUMBERS}, {clusters:,} clusters, {chosen.epochs} epochs"
                 tell(what, f"{told(found)}; second start {again['first step']:.1f} s")
                 if before is not None:
