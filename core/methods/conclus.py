@@ -204,7 +204,11 @@ class Method(ContrastiveClustering):
 
     def input_clusters(self, samples: Samples) -> NDArray[np.int64] | None:
         """The clusters (n,) of the candidate; None without one."""
-        return None if self.candidate is None else self.candidate.of_all(samples).argmax(dim=1).cpu().numpy()
+        if self.candidate is None:
+            return None
+        if self.best is None:  # The trial ended in its warm-up.
+            self.candidate.find(samples, seed=self.seed % 2**32)
+        return self.candidate.of_all(samples).argmax(dim=1).cpu().numpy()
 
     def outputs(self, samples: Tensor) -> Outputs:
         """The features, and the probabilities of the head that is in use, or of the input's clusters if they answer."""

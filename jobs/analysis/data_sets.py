@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import count
+from itertools import pairwise
+from os.path import commonprefix
 from pathlib import PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -125,7 +126,8 @@ def names(table: pa.Table, found: Sequence[str]) -> dict[str, str]:
             more = [f"{option}={_shown(columns[option][place])}" for option in differ if words.count(word) > 1]
             told[one] = " ".join([word, *more])
     counts = [*told.values()]
-    digits = next(size for size in count(_DIGITS) if len({one[:size] for one in told}) == len(told))
+    shared = [len(commonprefix(pair)) for pair in pairwise(sorted(told))]  # noqa: RUF071 - of letters, not of paths
+    digits = max(_DIGITS, 1 + max(shared, default=0))
     return {one: f"{name} {one[:digits]}" if counts.count(name) > 1 else name for one, name in told.items()}
 
 

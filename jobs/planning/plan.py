@@ -118,7 +118,7 @@ class PlannedConfigs:
     """Makes configurations of a study; computes the fingerprint of each data set and reads each plug-in file once."""
 
     def __init__(self, study: Study) -> None:
-        self._study = study
+        self._study, self._base = study, study.base()
         self._fingerprints: dict[str, str] = {}
         self._contents: dict[tuple[Any, ...], Contents] = {}
 
@@ -128,7 +128,7 @@ class PlannedConfigs:
         Raises:
             UserError: its data or a plug-in cannot be found or read.
         """
-        config = self._study.cell(assignment)
+        config = self._study.cell(assignment, self._base)
         values = parameters(config)
         data_hash = _fingerprint(config.data, self._fingerprints)
         own = self._own(config)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -75,14 +74,15 @@ class Study:
         select = self.source.get("select")
         return isinstance(select, dict) and bool(select.get(key))
 
-    def cell(self, assignment: Mapping[str, Any]) -> trial_config.TrialConfig:
-        """The base configuration with the values of `assignment`."""
+    def cell(
+        self, assignment: Mapping[str, Any], base: trial_config.TrialConfig | None = None
+    ) -> trial_config.TrialConfig:
+        """The base configuration with the values of `assignment`; only the sections that these change are read."""
         changed = {key: one for key, one in overlay(self.trial, assignment).items() if one is not self.trial.get(key)}
-        return trial_config.read_changed(self._base, changed, ("trial",), Mistakes())
+        return trial_config.read_changed(base or self.base(), changed, ("trial",), Mistakes())
 
-    @cached_property
-    def _base(self) -> trial_config.TrialConfig:
-        """The base configuration; a plan reads of each of its cells only the sections that differ."""
+    def base(self) -> trial_config.TrialConfig:
+        """The base configuration, read anew: a plug-in may have been edited since."""
         return trial_config.read_whole(self.trial, ("trial",), Mistakes())
 
     def whole(self) -> str:
