@@ -42,6 +42,7 @@ _TOGETHER = 10  # So many configurations are compared at once: of 20,000 trials 
 _TRUTHS = ("nmi", "acc")
 _ALONE = f"A single configuration has no rank among others, so {LABEL_FREE} is shown in place of its consensus."
 NUMBER = "number of clusters"
+CHOOSE = "choose one with "  # An option of the command that is used follows; `status` has none.
 _PLACE = {"study": "--study", "data set": "--where", NUMBER: "--where 'n_clusters == {}'"}
 """What trials share that are ranked among each other, and the option that chooses one."""
 
@@ -128,7 +129,7 @@ def refuse_mixed(table: pa.Table, instead: str = "") -> None:
         more = f" {NO_FAIR_SCORE}" if of == NUMBER and not instead else ""
         raise MixedError(
             f"Trials are compared by consensus only within one {of}, and these have several: "
-            f"{instead or f'choose one with {choosing}, or name another metric, as --metric raw_silhouette'}.{more}"
+            f"{instead or f'{CHOOSE}{choosing}, or name another metric, as --metric raw_silhouette'}.{more}"
         )
 
 

@@ -106,6 +106,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     paths = results or ("results",)
     if out and out.suffix == PARQUET:
         given = {"--metric": metric, "--mode": mode, "--table": part, "--sort": sort, "--top": top, "--labels": labels}
+        given |= {"--columns": columns if columns != "auto" else None, "--format": fmt if fmt != "table" else None}
         if useless := [name for name, value in given.items() if value is not None]:
             raise UserError(f"{out} gets the rows as they are stored: leave out {', '.join(useless)}")
         _write_rows(paths, where, studies, out, attempts=attempts)

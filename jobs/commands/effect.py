@@ -51,15 +51,19 @@ def command(  # noqa: PLR0917 (click passes them by name)
         if results:
             raise
         missing = str(error) if param else "Name a parameter: conclus effect PARAM"
-        raise UserError(f"{missing}. {_varying(param or 'results', studies)}") from error
+        varying = _varying(param or "results", (metric, mode), where, studies)
+        raise UserError(f"{missing}.{varying}") from error
     found = _found(results or ("results",), param, (metric, mode), where, studies)
     deliver(_text(found, format_of(out, fmt), part, slices), out)
 
 
-def _varying(path: str, studies: Sequence[str]) -> str:
-    """The parameters that may be named: those that vary over the finished trials."""
-    trials, _ = inputs.finished_trials((path,), studies, "", (None, None))
-    return f"These vary: {', '.join(key for key in trials.factors if not trials.goes_with_data(key)) or 'none'}"
+def _varying(path: str, wanted: tuple[str | None, str | None], where: str, studies: Sequence[str]) -> str:
+    """A sentence on the parameters that may be named, those that vary over finished trials; empty without trials."""
+    try:
+        trials, _ = inputs.finished_trials((path,), studies, where, wanted)
+    except UserError:  # The parameter is asked for first.
+        return ""
+    return f" These vary: {', '.join(key for key in trials.factors if not trials.goes_with_data(key)) or 'none'}"
 
 
 def _found(

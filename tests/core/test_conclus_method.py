@@ -252,6 +252,16 @@ def test_the_second_head_starts_from_the_clusters_of_the_input(views):
     assert (method.labels == UNLABELLED).any()
 
 
+def test_the_clusters_of_the_input_are_known_of_a_trial_that_ends_in_its_warm_up():
+    rows = lopsided()
+    method = made(rows, 3, candidate="auto", views="neighbours")
+    method.end_epoch(1, rows)
+    expected = Candidate(len(rows), rows.shape[1:], 3)
+    expected.find(rows, seed=method.seed)
+    assert method.best is None
+    assert np.array_equal(method.input_clusters(rows), expected.of_all(rows).argmax(dim=1).numpy())
+
+
 @pytest.mark.parametrize("worse", [True, False])
 def test_training_answers_unless_it_contradicts_the_neighbours_in_the_input(worse, monkeypatch):
     monkeypatch.setattr(Candidate, "join", lambda *_, **__: None)  # it would find the clusters that are set here again

@@ -168,7 +168,9 @@ def test_the_ledger_names_the_data_set_where_there_are_several(tmp_path):
     assert {line.split(",")[1] for line in lines[1:]} == {"digits", "wine"}
 
 
-@pytest.mark.parametrize("words", [["--top", "2"], ["--sort", "nmi"], ["--metric", "acc"]])
+@pytest.mark.parametrize(
+    "words", [["--top", "2"], ["--sort", "nmi"], ["--metric", "acc"], ["--columns", "ledger"], ["--format", "json"]]
+)
 def test_rows_that_are_written_as_they_are_take_no_order(results, tmp_path, words):
     with pytest.raises(UserError, match=f"gets the rows as they are stored: leave out {words[0]}"):
         invoke(results, "--out", tmp_path / "x.parquet", *words)

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -526,6 +527,15 @@ def test_a_run_on_data_without_labels_chooses_by_the_consensus_and_says_so(run, 
     assert code == 0
     assert "is the best of 4 finished trials by consensus, which uses no labels: " in err
     assert len(pd.read_csv("clusters.csv")) == 60
+
+
+def test_trials_that_the_consensus_does_not_compare_are_listed_by_their_number_of_clusters(run, command):
+    with np.load("mine.npz") as data:
+        np.savez("mine.npz", X=data["X"])
+    run(*sets("space={n_clusters: {grid: [2, 3]}}", "epochs=1"))
+    code, _, err = command("assign", "--out", "clusters.csv")
+    assert code == 2
+    assert re.search(r"the best of each number of clusters first: n_clusters 2: \w+ \(.*; n_clusters 3: \w+ \(", err)
 
 
 # .h5ad

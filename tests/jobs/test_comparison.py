@@ -157,6 +157,15 @@ def test_hashes_that_begin_alike_are_told_apart():
     assert [name for name, _ in data_sets.split(to_table(rows))] == ["text c3c3c3c3a4", "text c3c3c3c3a5"]
 
 
+def test_data_sets_of_one_name_are_told_apart_by_as_much_of_their_hashes_as_it_takes():
+    hashes = [start + "x" * 300_000 + end for start in "ab" for end in ("", "1", "2")]
+    params = {"data.name": "digits"}
+    table = to_table([trial(str(place), "cc", 0, 0.5, params=params) for place in range(6)])
+    told = data_sets.names(table, hashes)
+    assert len({*told.values()}) == 6
+    assert all(name.startswith("digits ") for name in told.values())
+
+
 @pytest.mark.parametrize("name", plugins.names("datasets"))
 def test_a_plug_in_that_must_be_told_what_to_read_gives_no_name(name):
     asked = [f"data.{one.name}" for one in plugins.options("datasets", name) if one.required]

@@ -569,6 +569,7 @@ def test_without_a_parameter_those_that_vary_are_listed(results, command, monkey
     monkeypatch.chdir(results.parent)
     results.rename(results.parent / "results")
     assert "Name a parameter: conclus effect PARAM. These vary: rate, width" in command("effect")[2]
+    assert command("effect", "--on", "nothing")[2].endswith("Name a parameter: conclus effect PARAM.\n")
 
 
 def test_the_means_of_the_metric_stay_where_the_terminal_is_narrow():

@@ -116,6 +116,17 @@ def test_every_byte_of_a_plug_in_is_part_of_the_key(folder):
     assert not keys(folder) & (before | edited)
 
 
+def test_a_study_that_is_planned_again_has_the_plug_ins_as_they_are_now(folder):
+    one = study.load(folder / "study.yaml")
+    before = plan.make(one)
+    file = folder / "narrow.py"
+    file.write_text(file.read_text().replace("*,", "*, more: int = 7,", 1))
+    after, fresh = plan.make(one), plan.make(study.load(folder / "study.yaml"))
+    assert before.trials[0].parameters.get("encoder.more") is None
+    assert after.trials[0].parameters["encoder.more"] == 7
+    assert [one.trial_key for one in after.trials] == [one.trial_key for one in fresh.trials]
+
+
 def test_a_study_elsewhere_and_one_of_another_name_have_the_same_keys(folder, tmp_path):
     before = keys(folder)
     other = tmp_path / "elsewhere" / "deep"
