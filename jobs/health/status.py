@@ -14,7 +14,7 @@ from jobs.analysis import apart
 from jobs.analysis.comparison import leaderboards
 from jobs.analysis.leaderboard import Entry, wanted_columns
 from jobs.analysis.pareto import Aims
-from jobs.analysis.scores import metric_name
+from jobs.analysis.scores import CONSENSUS, metric_name
 from jobs.analysis.selection import CHOOSE, MixedError
 from jobs.health.usage import COLUMNS as USAGE
 from jobs.health.usage import Usage, usage
@@ -307,7 +307,7 @@ def _bests(
     except UserError:
         return (), ranking[0], []
     metrics = {metric_name(board.metric) for _, board in found}
-    metric = metrics.pop() if len(metrics) == 1 else ranking[0]
+    metric = metrics.pop() if ranking[0] == CONSENSUS and len(metrics) == 1 else ranking[0]
     return tuple((name, board.entries[0]) for name, board in found), metric, []
 
 
