@@ -329,8 +329,8 @@ def _secondary(board: Leaderboard, called: Callable[[str], str]) -> list[tuple[C
 
 def _others(board: Leaderboard) -> list[str]:
     """The metrics beside the one that ranks; no consensus of single configurations, whose seeds share the ranks."""
-    ranked = Counter((one.study, one.params.get("n_clusters")) for one in shown(board))
-    return [name for name in SECONDARY if name != CONSENSUS or max(ranked.values()) > 1]
+    ranked = Counter((one.study, str(one.params.get("n_clusters"))) for one in shown(board))
+    return [name for name in SECONDARY if name != CONSENSUS or max(ranked.values(), default=0) > 1]
 
 
 def _clusters_found(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
