@@ -204,7 +204,6 @@ def test_what_is_sure_and_balanced_is_not_undone_where_k_means_disagrees(method)
 def begun(rows, k=4, **options):
     """A method with clusters of the input after its warm-up, and what it said of the samples then."""
     method = made(rows, k, candidate="auto", **options)
-    method.begin_epoch(1, rows)
     return method, method.end_epoch(2, rows)
 
 
@@ -291,7 +290,6 @@ def test_informed_views_begin_and_end_with_k_means_where_a_cluster_has_64_sample
     rows = informed(n)
     method = made(rows, views="affine", candidate="auto")
     assert method._learns_from_views() == learns
-    method.begin_epoch(1, rows)
     for epoch in (2, 4):
         outputs = method.end_epoch(epoch, rows)
         method.input_answers.zero_()
@@ -312,7 +310,6 @@ def test_informed_views_may_lose_a_fifth_of_the_agreement(lost, answers):
 
 def test_without_clusters_of_the_input_there_are_neither_their_signals_nor_their_tensors():
     method = made()
-    method.begin_epoch(1, samples())
     assert method.signals() == {}
     method.end_epoch(2, samples())
     assert {"kept_epochs", "rollbacks", "start_score"} <= set(method.signals())
