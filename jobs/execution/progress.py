@@ -266,8 +266,8 @@ class Progress:
         Of a metric over several epochs, such as `mean5.npmi`, it is the last epoch's value, and says so.
         """
         count, began = sum(map(len, list(self.values.values()))), time.monotonic()
-        # Of a hundred thousand trials it takes a tenth of a second, and the line is drawn often.
-        if count != self._counted and began >= self._due:
+        # Of a hundred thousand trials it takes a tenth of a second, and the line is drawn often. The last line is true.
+        if count != self._counted and (self._is_over or began >= self._due):
             self._counted, self._best = count, self._best_now()
             self._due = time.monotonic() + _REST * (time.monotonic() - began)
         return self._best

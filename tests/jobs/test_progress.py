@@ -174,7 +174,24 @@ def test_elsewhere_lines_are_plain_short_and_never_the_same_twice(plan, clock):
     assert "\x1b" not in progress.out.getvalue()
 
 
-def test_after_a_resume_the_best_is_that_of_the_whole_study_as_all_commands_show_it(plan, tmp_path, command):
+def test_the_last_line_has_the_best_of_all_trials_however_long_it_takes_to_find(plan, clock, monkeypatch):
+    slow = Progress._best_now
+
+    def takes_a_second(self):
+        clock[0] += 1
+        return slow(self)
+
+    monkeypatch.setattr(Progress, "_best_now", takes_a_second)
+    progress = Progress(plan, 4, 0, io.StringIO())
+    progress.hear(finished(plan.trials[0], 0.5))
+    assert "best nmi 0.500 (1 seed)" in progress.out.getvalue()
+    progress.hear(finished(plan.trials[1], 0.6))
+    assert "(1 seed)" in progress.best()  # Not looked for again within twenty times as long.
+    progress.close()
+    assert "(2 seeds)" in progress.out.getvalue().splitlines()[-1]
+
+
+def test_after_a_resume_the_best_is_that_of_the_whole_study_as_all_commands_show_it(plan, clock, tmp_path, command):
     results = tmp_path / "results"
     row(results, plan.trials[0], 0.5)
     row(results, plan.trials[1], 0.62, "stopped")
