@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Labels = NDArray[np.int64]
 Table = NDArray[np.float64]
+_COUNTS = 2**20  # The most counts of pairs of labellings at once.
 
 
 def contingency(predicted: Labels, true: Labels) -> Table:
@@ -109,6 +111,37 @@ def ari(table: Table, *, trivial: float = 1.0) -> float:
     expected = clusters * classes / total if total else 0.0
     highest = (clusters + classes) / 2
     return trivial if highest == expected else (both - expected) / (highest - expected)
+
+
+def agreements(labellings: NDArray[Any]) -> NDArray[np.float64]:
+    """The adjusted Rand index (Hubert and Arabie) of each pair of labellings (…, n, m), as matrices (…, n, n).
+
+    It is NaN in the diagonal, and 0 if both have a single cluster. The usual value for two single clusters is 1. Here
+    it is 0, because a model that puts everything into one cluster must not count as stable.
+    """
+    *places, count, length = labellings.shape
+    found, flat = np.full((*places, count, count), np.nan), labellings.reshape(-1, length)
+    size, ends = 1 + int(labellings.max()), np.triu_indices(count, 1)
+    first, second = ((np.arange(0, len(flat), count)[:, None] + one).ravel() for one in ends)
+    step = max(1, _COUNTS // max(size**2, length))
+    blocks = [slice(start, start + step) for start in range(0, len(first), step)]
+    pairs = [_of_pairs(flat[first[block]], flat[second[block]], size) for block in blocks]
+    found[..., *ends] = found[..., *ends[::-1]] = np.concatenate([np.empty(0), *pairs]).reshape(*places, -1)
+    return found
+
+
+def _of_pairs(first: NDArray[Any], second: NDArray[Any], size: int) -> NDArray[np.float64]:
+    """The agreement of each labelling (k, m) with the one in its place, of clusters below `size`."""
+    codes = (np.arange(len(first))[:, None] * size + first) * size + second
+    tables = np.bincount(codes.ravel(), minlength=len(first) * size**2).reshape(len(first), size, size)
+    both, clusters, classes = (
+        (counts * (counts - 1)).reshape(len(first), -1).sum(axis=1) / 2
+        for counts in (tables, tables.sum(axis=2), tables.sum(axis=1))
+    )
+    expected = clusters * classes / max(1, first.shape[1] * (first.shape[1] - 1) / 2)
+    highest = (clusters + classes) / 2
+    is_trivial = highest == expected
+    return np.where(is_trivial, 0.0, (both - expected) / np.where(is_trivial, 1.0, highest - expected))
 
 
 def fmi(table: Table) -> float:

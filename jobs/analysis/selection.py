@@ -9,7 +9,6 @@ are added can change which of the others comes first. It follows the advice of W
 are not used.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
@@ -20,6 +19,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from core.errors import UserError
+from core.evaluation.metrics import agreements
 from jobs.analysis import apart, data_sets
 from jobs.analysis.samples import METHOD, constants, need_samples
 from jobs.analysis.scores import CONSENSUS, CRITERIA, LABEL_FREE, NO_FAIR_SCORE
@@ -37,12 +37,10 @@ COLUMNS = (*(f"health.{name}" for name in (*CRITERIA, *OTHERS)), PROBES, *data_s
 """The columns that this module reads, besides scores and parameters."""
 CONSENSUS_COLUMN = f"health.{CONSENSUS}"
 """The column of the consensus, which is computed and stored in no file."""
-_COUNTS = 2**20  # The most counts of pairs of labellings at once.
 _TOGETHER = 10  # So many configurations are compared at once: of 20,000 trials they are some 4,000.
 _TRUTHS = ("nmi", "acc")
 _ALONE = f"A single configuration has no rank among others, so {LABEL_FREE} is shown in place of its consensus."
 NUMBER = "number of clusters"
-CHOOSE = "choose one with "  # An option of the command that is used follows; `status` has none.
 _PLACE = {"study": "--study", "data set": "--where", NUMBER: "--where 'n_clusters == {}'"}
 """What trials share that are ranked among each other, and the option that chooses one."""
 
@@ -112,24 +110,34 @@ def _column(values: Vector) -> pa.Array:
 
 
 class MixedError(UserError):
-    """The metric is the consensus, and the trials are not ranked among each other."""
+    """The metric is the consensus, and the trials are not ranked among each other.
+
+    Attributes:
+        refused: What is refused, without a full stop.
+        option: The option of `conclus aggregate` that chooses some, as `--where 'n_clusters == 2'`.
+    """
+
+    def __init__(self, refused: str, option: str, otherwise: str) -> None:
+        self.refused, self.option, self._else = refused, option, otherwise
+        super().__init__(self.told(option))
+
+    def told(self, choosing: str) -> str:
+        """The refusal, with what a person can write to choose some."""
+        return f"{self.refused}: choose one with {choosing}, {self._else}"
 
 
-def refuse_mixed(table: pa.Table, instead: str = "") -> None:
+def refuse_mixed(table: pa.Table) -> None:
     """Refuses to compare trials by consensus that are not ranked among each other.
-
-    What a person can do is `instead`, or else another metric, or an option that chooses some.
 
     Raises:
         MixedError: The trials that have a consensus are of several studies, data sets or numbers of clusters.
     """
     of, one = mixed(table)
     if of:
-        choosing = _PLACE[of].format(str(one).removesuffix(".0"))
-        more = f" {NO_FAIR_SCORE}" if of == NUMBER and not instead else ""
         raise MixedError(
-            f"Trials are compared by consensus only within one {of}, and these have several: "
-            f"{instead or f'{CHOOSE}{choosing}, or name another metric, as --metric raw_silhouette'}.{more}"
+            f"Trials are compared by consensus only within one {of}, and these have several",
+            _PLACE[of].format(number(one)),
+            "or name another metric, as --metric raw_silhouette." + (f" {NO_FAIR_SCORE}" if of == NUMBER else ""),
         )
 
 
@@ -170,34 +178,35 @@ def criteria_report(table: pa.Table) -> list[CriteriaReport]:
     table, _ = apart.split(apart.with_contents(need_samples(table)))
     signals = _signals(table)
     signals |= {CONSENSUS: _consensus(table, signals)} | {name: _numbers(table, f"metric.{name}") for name in _TRUTHS}
-    places = _rows_by_place(table)
-    several = Counter(study for study, *_ in places)
-    found: list[CriteriaReport] = []
-    called = data_sets.names(table, data_sets.of_rows(table))
-    for (study, data, count), rows in sorted(places.items(), key=lambda one: [*map(str, one[0])]):
-        own = [place for place in places if place[0] == study]
-        parts = [f"n_clusters {str(count).removesuffix('.0')}"] if len({of for *_, of in own}) > 1 else []
-        parts += [called[data]] if len({of for _, of, _ in own}) > 1 else []
-        name = f"{study} ({', '.join(parts)})" if several[study] > 1 else study
-        found.append(_report(take(table, rows.tolist()), name, {key: values[rows] for key, values in signals.items()}))
-    return found
+    return [
+        _report(
+            take(table, rows.tolist()),
+            f"{study} ({name})" if name else study,
+            {key: values[rows] for key, values in signals.items()},
+        )
+        for study, name, rows in ranked_together(table)
+    ]
 
 
-def agreements(labellings: NDArray[Any]) -> Vector:
-    """The adjusted Rand index (Hubert and Arabie) of each pair of labellings (…, n, m), as matrices (…, n, n).
+def ranked_together(table: pa.Table) -> list[tuple[str, str, NDArray[np.int64]]]:
+    """The rows of the trials that are ranked among each other.
 
-    It is NaN in the diagonal, and 0 if both have a single cluster. The usual value for two single clusters is 1. Here
-    it is 0, because a model that puts everything into one cluster must not count as stable.
+    Each with the study, and what tells them from others of the study: `n_clusters 2, iris`; empty without others.
     """
-    *places, count, length = labellings.shape
-    found, flat = np.full((*places, count, count), np.nan), labellings.reshape(-1, length)
-    size, ends = 1 + int(labellings.max()), np.triu_indices(count, 1)
-    first, second = ((np.arange(0, len(flat), count)[:, None] + one).ravel() for one in ends)
-    step = max(1, _COUNTS // max(size**2, length))
-    blocks = [slice(start, start + step) for start in range(0, len(first), step)]
-    pairs = [_of_pairs(flat[first[block]], flat[second[block]], size) for block in blocks]
-    found[..., *ends] = found[..., *ends[::-1]] = np.concatenate([np.empty(0), *pairs]).reshape(*places, -1)
+    places = _rows_by_place(table)
+    called = data_sets.names(table, data_sets.of_rows(table))
+    found: list[tuple[str, str, NDArray[np.int64]]] = []
+    for study, data, count in sorted(places, key=lambda one: (one[0], called[one[1]], number(one[2]).rjust(9))):
+        own = [place for place in places if place[0] == study]
+        parts = [f"n_clusters {number(count)}"] if len({of for *_, of in own}) > 1 else []
+        parts += [called[data]] if len({of for _, of, _ in own}) > 1 else []
+        found.append((study, ", ".join(parts), places[study, data, count]))
     return found
+
+
+def number(count: Any) -> str:
+    """A number of clusters as a study has it: `2`, which is 2.0 in a column."""
+    return str(count).removesuffix(".0")
 
 
 def spearman(first: Vector, second: Vector) -> float | None:
@@ -283,20 +292,6 @@ def _stability(table: pa.Table, labels: Sequence[NDArray[Any]]) -> Vector:
             some = cells[start : start + _TOGETHER]
             values[np.array(some)] = _means(agreements(np.array([[labels[row] for row in same] for same in some])))
     return values
-
-
-def _of_pairs(first: NDArray[Any], second: NDArray[Any], size: int) -> Vector:
-    """The agreement of each labelling (k, m) with the one in its place, of clusters below `size`."""
-    codes = (np.arange(len(first))[:, None] * size + first) * size + second
-    tables = np.bincount(codes.ravel(), minlength=len(first) * size**2).reshape(len(first), size, size)
-    both, clusters, classes = (
-        (counts * (counts - 1)).reshape(len(first), -1).sum(axis=1) / 2
-        for counts in (tables, tables.sum(axis=2), tables.sum(axis=1))
-    )
-    expected = clusters * classes / max(1, first.shape[1] * (first.shape[1] - 1) / 2)
-    highest = (clusters + classes) / 2
-    is_trivial = highest == expected
-    return np.where(is_trivial, 0.0, (both - expected) / np.where(is_trivial, 1.0, highest - expected))
 
 
 def _consensus(table: pa.Table, signals: Mapping[str, Vector]) -> Vector:

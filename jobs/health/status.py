@@ -15,7 +15,7 @@ from jobs.analysis.comparison import leaderboards
 from jobs.analysis.leaderboard import Entry, wanted_columns
 from jobs.analysis.pareto import Aims
 from jobs.analysis.scores import CONSENSUS, metric_name
-from jobs.analysis.selection import CHOOSE, MixedError
+from jobs.analysis.selection import MixedError
 from jobs.health.usage import COLUMNS as USAGE
 from jobs.health.usage import Usage, usage
 from jobs.results import course, lock, records, stops, storage
@@ -303,7 +303,7 @@ def _bests(
     try:
         found = leaderboards(take(table, rows), *ranking, aims)
     except MixedError as error:
-        return (), ranking[0], [str(error).removesuffix(".").replace(CHOOSE, f"{CHOOSE}conclus aggregate ")]
+        return (), ranking[0], [error.told(f"conclus aggregate {error.option}").removesuffix(".")]
     except UserError:
         return (), ranking[0], []
     metrics = {metric_name(board.metric) for _, board in found}

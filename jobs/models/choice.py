@@ -26,7 +26,7 @@ from jobs.results import records, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, STUDY_YAML, existing, model_folder, study_name
 from jobs.results.names import PARAM
-from jobs.results.reader import column_cells, load, take
+from jobs.results.reader import load, take
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -114,9 +114,9 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
     if metric == CONSENSUS:
         table = selection.with_consensus(table)
         try:
-            selection.refuse_mixed(table, "name a trial with --trial")
+            selection.refuse_mixed(table)
         except selection.MixedError as error:
-            raise selection.MixedError(f"{error} {_with_clusters(folder)}") from error
+            raise UserError(f"{error.refused}: name a trial with --trial. {_with_clusters(folder)}") from error
     column = metric_column(table.column_names, metric)
     values = dict(enumerate(table[column].to_pylist()))
     rows = enumerate(zip(table["status"].to_pylist(), ranked(table, wishes), strict=True))
@@ -209,8 +209,8 @@ def _keeps_none(folder: Place) -> bool:
 def _with_clusters(folder: Place) -> str:
     """The trials whose clusters are stored with the study's metric, as a sentence: `ab12 (nmi 0.500), …`.
 
-    Those of each data set are told by themselves, since no score is compared across data sets, and of each number of
-    clusters, across which no consensus is.
+    Those of each data set are told by themselves, since no score is compared across data sets; by consensus those that
+    are ranked among each other.
     """
     stored = assignments.stored(folder)
     found = of_study(folder)
@@ -221,12 +221,9 @@ def _with_clusters(folder: Place) -> str:
     column = metric_column(table.column_names, found.metric)
     sign = -1 if found.mode == "max" else 1
     told: dict[str, str] = {}
-    parts, within = list(data_sets.split(table)), "data set"
-    if found.metric == CONSENSUS and selection.mixed(table)[0] == selection.NUMBER:
-        counts = [str(one).removesuffix(".0") for one in column_cells(table, f"{PARAM}n_clusters")]
-        alike = {one: [row for row, other in enumerate(counts) if other == one] for one in sorted({*counts})}
-        parts = [(f"n_clusters {one}", take(table, rows)) for one, rows in alike.items()]
-        within = selection.NUMBER
+    parts = data_sets.split(table)
+    if found.metric == CONSENSUS:
+        parts = [(name, take(table, rows.tolist())) for _, name, rows in selection.ranked_together(table)]
     for name, part in parts:
         columns = (part[one].to_pylist() for one in (column, "trial_key", "attempt_id"))
         own = [one for one in zip(*columns, strict=True) if one[1:] in stored]
@@ -239,4 +236,4 @@ def _with_clusters(folder: Place) -> str:
     if len(told) == 1:
         return f"Trials with stored clusters, the best first: {next(iter(told.values()))}."
     of_each = "; ".join(f"{name}: {one}" for name, one in told.items())
-    return f"Trials with stored clusters, the best of each {within} first: {of_each}."
+    return f"Trials with stored clusters, the best of each first: {of_each}."

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from core.data.dataset import UNLABELLED
 from core.data.stored import dense
 from core.errors import UserError
 from jobs.analysis import clusters as numbers
+from jobs.analysis import data_sets, selection
+from jobs.analysis.intervals import fixed
+from jobs.analysis.scores import NO_FAIR_SCORE, metric_column, metric_name
+from jobs.models import assignments
 from jobs.report import cluster_data
 from jobs.report.cluster_data import TrialClusters
+from jobs.results.layout import folders_of, study_name
+from jobs.results.names import PARAM
+from jobs.results.reader import column_cells, take
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from core.data.dataset import Dataset
@@ -22,6 +31,12 @@ if TYPE_CHECKING:
 
 _NAME = 60
 """The most characters of the name of a class or a feature."""
+COLUMNS = ("study", "trial_key", "attempt_id", "cluster_sizes", "data_hash", "params_json")
+"""The columns that `of_best` reads, besides those of `jobs.analysis.selection` and the metric."""
+_NO_CLUSTERS = (
+    "No trial's clusters are stored: these ran before conclus kept them, or with `select: {save_assignments: false}`. "
+    "A new run keeps those of the best trial."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +136,73 @@ class ClusterContents:
     def labels(self) -> NDArray[np.int64] | None:
         """The class of each sample; None without labels."""
         return None if self.clusters.data is None else self.clusters.data.labels
+
+
+def of_best(
+    paths: Sequence[str], studies: Sequence[str], table: pa.Table, metric: str, mode: str
+) -> ClusterContents | str:
+    """The clusters of the best trial by the metric among those whose clusters are stored, or why there are none.
+
+    Args:
+        paths: Folders of results.
+        studies: The studies of them; all if empty.
+        table: The rows that are ranked.
+        metric: What the best is chosen by.
+        mode: `max` or `min`.
+    """
+    folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
+    names = {(study, *keys) for study, folder in folders.items() for keys in assignments.stored(folder)}
+    if not names:
+        return _NO_CLUSTERS
+    is_consensus = metric == selection.CONSENSUS
+    if is_consensus:
+        table = selection.with_consensus(table)
+    column = metric_column(table.column_names, metric)
+    wanted = [name for name in (*COLUMNS, column) if name in table.column_names]
+    table = table.filter(table[column].is_valid())
+    parts = data_sets.split(table)
+    if is_consensus:
+        parts = [(name or study, take(table, rows.tolist())) for study, name, rows in selection.ranked_together(table)]
+    found = {
+        name: [
+            row
+            for row in part.select(wanted).to_pylist()
+            if (row["study"], row["trial_key"], row["attempt_id"]) in names and isfinite(row[column])
+        ]
+        for name, part in parts
+    }
+    # Of several that no score compares, the first with clusters is shown.
+    data, rows = next((pair for pair in found.items() if pair[1]), ("", []))
+    if not rows:
+        return _NO_CLUSTERS
+    best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
+    which = f"trial {best['trial_key']}, {metric_name(metric)} {fixed(best[column])}"
+    on = f" {'of' if is_consensus else 'on'} {data}" if len(parts) > 1 else ""
+    others = f"the best of the {len(rows):,}" if len(rows) > 1 else "the only one"
+    why = f"{which}, {others}{on} whose clusters are stored"
+    try:
+        kept = assignments.read(folders[best["study"]], best)
+    except (UserError, FileNotFoundError) as error:
+        return f"The clusters of trial {best['trial_key']} cannot be shown: {error}."
+    shown = gather(cluster_data.read(folders[best["study"]], best, kept), why, SECTION)
+    compared = table if is_consensus else dict(parts)[data]
+    return replace(shown, notes=[*_on_numbers(compared, column, best["study"]), *shown.notes])
+
+
+def _on_numbers(table: pa.Table, column: str, study: str) -> list[str]:
+    """A sentence on the choice, where it is one across numbers of clusters by a score without labels."""
+    counts = {
+        selection.number(count)
+        for count, of in zip(column_cells(table, f"{PARAM}n_clusters"), table["study"].to_pylist(), strict=True)
+        if count is not None and (of == study or column != selection.CONSENSUS_COLUMN)
+    }
+    if len(counts) < 2 or not column.startswith("health."):
+        return []
+    several = ", ".join(sorted(counts, key=lambda one: one.rjust(9)))
+    said = "This is the best across the numbers of clusters"
+    if column == selection.CONSENSUS_COLUMN:
+        said = "This is the best of one number of clusters only. Each has a consensus of its own"
+    return [f"{said} ({several}). {NO_FAIR_SCORE} `conclus clusters --trial KEY` shows those of another trial."]
 
 
 def gather(found: TrialClusters, why: str, bounds: ShownAtMost) -> ClusterContents:

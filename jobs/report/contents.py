@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
-from math import isfinite
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from jobs.analysis import apart, data_sets, origin, outcomes, pareto, selection
+from jobs.analysis import apart, origin, outcomes, pareto, selection
 from jobs.analysis import trials as valued
 from jobs.analysis.comparison import Boards, Comparison, comparison, leaderboards
 from jobs.analysis.effect import Effect, effect
 from jobs.analysis.importance import Importance, importance
 from jobs.analysis.interaction import MOST_LEVELS, Interaction, interaction
-from jobs.analysis.intervals import fixed
 from jobs.analysis.leaderboard import Leaderboard, wanted_columns
 from jobs.analysis.pareto import NO_AIMS, Aims, InfeasibleError
-from jobs.analysis.scores import LABEL_FREE, RescaledError, metric_column, metric_name, within_trial
+from jobs.analysis.scores import LABEL_FREE, RescaledError, within_trial
 from jobs.analysis.selection import MixedError
 from jobs.analysis.trials import Trials
 from jobs.charts.configurations import key
@@ -27,12 +25,12 @@ from jobs.health import courses as judging
 from jobs.health import curves
 from jobs.health.courses import Course
 from jobs.health.settings import settings
-from jobs.models import assignments, topics
+from jobs.models import topics
 from jobs.models.topics import TrialTopics
 from jobs.present.health import JudgedTrials, ordered
 from jobs.present.names import USUAL, ShownNames
 from jobs.report import cluster_contents, cluster_data
-from jobs.report.cluster_contents import SECTION, ClusterContents
+from jobs.report.cluster_contents import ClusterContents
 from jobs.report.reading import Reading, attempts, release
 from jobs.results.layout import folders_of, study_name
 from jobs.results.names import METRIC, PARAM
@@ -160,7 +158,7 @@ def gather(
         *origin.COLUMNS,
         *COLUMNS,
         *judging.COLUMNS,
-        *_CLUSTER_COLUMNS,
+        *cluster_contents.COLUMNS,
     ]
     paged = paged and drawn
     reading = Reading(paths, studies, wanted)
@@ -199,7 +197,7 @@ def gather(
         choices=selection.criteria_report(table),
         signals=outcomes.signals(present),
         curves=drawn_curves,
-        clusters=_clusters(paths, studies, _ranked(present, aims), metric, mode) if paged else "",
+        clusters=cluster_contents.of_best(paths, studies, _ranked(present, aims), metric, mode) if paged else "",
         topics=_topics(paths, where, studies, (metric, mode), aims) if paged and has_topics else None,
         topic_courses=topic_courses,
         runs=runs(present, boards[0][1].metric) if paged and boards else (),
@@ -334,51 +332,6 @@ def _topical(table: pa.Table, board: Leaderboard | None) -> dict[str, int]:
         for rank, seed, trial, place in found
     ]
     return dict(zip(names, [place for *_, place in found], strict=True))
-
-
-def _clusters(
-    paths: Sequence[str], studies: Sequence[str], table: pa.Table, metric: str, mode: str
-) -> ClusterContents | str:
-    """The clusters of the best trial by the metric among those whose clusters are stored."""
-    folders = {study_name(folder): folder for folder in folders_of(paths, studies)}
-    names = {(study, *keys) for study, folder in folders.items() for keys in assignments.stored(folder)}
-    if not names:
-        return _NO_CLUSTERS
-    if metric == selection.CONSENSUS:
-        table = selection.with_consensus(table)
-    column = metric_column(table.column_names, metric)
-    wanted = [name for name in (*_CLUSTER_COLUMNS, column) if name in table.column_names]
-    parts = data_sets.split(table.filter(table[column].is_valid()))
-    found = {
-        name: [
-            row
-            for row in part.select(wanted).to_pylist()
-            if (row["study"], row["trial_key"], row["attempt_id"]) in names and isfinite(row[column])
-        ]
-        for name, part in parts
-    }
-    # No score is compared across data sets: of several, the first with clusters is shown.
-    data, rows = next((pair for pair in found.items() if pair[1]), ("", []))
-    if not rows:
-        return _NO_CLUSTERS
-    best = min(rows, key=lambda row: (-row[column] if mode == "max" else row[column], row["attempt_id"]))
-    which = f"trial {best['trial_key']}, {metric_name(metric)} {fixed(best[column])}"
-    no_best = metric == selection.CONSENSUS and selection.mixed(table)[0] == selection.NUMBER
-    on = f" on {data}" if len(parts) > 1 else ""
-    others = f"{'one' if no_best else 'the best'} of the {len(rows):,}{on} whose clusters are stored"
-    why = f"{which}, {others if len(rows) > 1 else 'the only one whose clusters are stored'}"
-    try:
-        kept = assignments.read(folders[best["study"]], best)
-    except (UserError, FileNotFoundError) as error:
-        return f"The clusters of trial {best['trial_key']} cannot be shown: {error}."
-    return cluster_contents.gather(cluster_data.read(folders[best["study"]], best, kept), why, SECTION)
-
-
-_CLUSTER_COLUMNS = ("study", "trial_key", "attempt_id", "cluster_sizes", "data_hash", "params_json")
-_NO_CLUSTERS = (
-    "No trial's clusters are stored: these ran before conclus kept them, or with `select: {save_assignments: false}`. "
-    "A new run keeps those of the best trial."
-)
 
 
 def _importance(trials: Trials) -> tuple[Importance | None, str]:

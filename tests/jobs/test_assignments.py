@@ -535,7 +535,7 @@ def test_trials_that_the_consensus_does_not_compare_are_listed_by_their_number_o
     run(*sets("space={n_clusters: {grid: [2, 3]}}", "epochs=1"))
     code, _, err = command("assign", "--out", "clusters.csv")
     assert code == 2
-    assert re.search(r"the best of each number of clusters first: n_clusters 2: \w+ \(.*; n_clusters 3: \w+ \(", err)
+    assert re.search(r"the best of each first: n_clusters 2: \w+ \(.*; n_clusters 3: \w+ \(", err)
 
 
 # .h5ad
@@ -656,7 +656,7 @@ def test_trials_with_clusters_are_told_for_each_data_set(run, command):
     run(*sets(two, "select.save_assignments=true", "seeds=[0, 1]", "epochs=1"))
     of = {one: [row["trial_key"] for row in rows().values() if one in row["param.data.path"]] for one in ("npz", "csv")}
     code, _, err = command("assign", "--best")
-    assert "the best of each data set first: mine: " in err, err
+    assert "the best of each first: mine: " in err, err
     said = err
     first, second = said.split("; named: ")
     assert code == 2

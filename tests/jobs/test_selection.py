@@ -19,12 +19,13 @@ from scipy import stats
 from sklearn.metrics import adjusted_rand_score
 
 from core.errors import UserError
+from core.evaluation.metrics import agreements
 from core.seal import seal_json
 from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.effect import effect
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.scores import CRITERIA, NO_FAIR_SCORE, default_mode, uses_labels, within_trial
-from jobs.analysis.selection import MixedError, Probes, agreements, criteria_report, spearman, with_consensus
+from jobs.analysis.selection import MixedError, Probes, criteria_report, spearman, with_consensus
 from jobs.analysis.trials import gather
 from jobs.commands.aggregate import command as aggregate
 from jobs.commands.selection import command as selection
@@ -183,10 +184,24 @@ def test_agreement_is_the_adjusted_rand_index(seed, n, k):
         assert found[i, j] == (0 if is_trivial else pytest.approx(adjusted_rand_score(a, b)))
 
 
+def test_stability_compares_seeds_of_as_many_samples_and_configurations_of_any():
+    rows = made_study(configurations=3, seeds=2)
+    whole = Probes()
+    whole.take_out(to_table(rows))
+    expected = whole.with_stability(to_table(rows))["health.stability"].to_pylist()
+    for row in rows[2:4]:  # as of a study whose data set became smaller
+        row.probe_labels = row.probe_labels[:60]
+    cut = Probes()
+    cut.take_out(to_table(rows))
+    found = cut.with_stability(to_table(rows))["health.stability"].to_pylist()
+    assert found[:2] + found[4:] == expected[:2] + expected[4:]
+    assert found[2] == found[3] != expected[2]
+
+
 def test_agreement_of_many_labellings_is_that_of_two_whatever_fits_at_once(monkeypatch):
     labellings = np.random.default_rng(0).integers(0, 5, (7, 30))
     whole = agreements(labellings)
-    monkeypatch.setattr("jobs.analysis.selection._COUNTS", 60)  # two pairs
+    monkeypatch.setattr("core.evaluation.metrics._COUNTS", 60)  # two pairs
     assert np.array_equal(agreements(labellings), whole, equal_nan=True)
     assert whole[2, 5] == agreements(labellings[[2, 5]])[0, 1]
     both = agreements(np.stack([labellings, labellings[::-1]]))

@@ -3,6 +3,7 @@
 import numpy as np
 
 from jobs.execution import runner
+from jobs.report import contents
 from jobs.study import study as studies
 
 
@@ -23,3 +24,23 @@ def test_the_page_of_a_study_without_labels_shows_clusters_of_the_first_by_conse
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "consensus" in page
     assert "the best of" in page or "the only one whose clusters are stored" in page
+
+
+def test_the_clusters_of_several_numbers_are_no_choice_between_these(tmp_path):
+    np.savetxt(tmp_path / "mine.csv", np.random.default_rng(0).normal(size=(30, 2)), delimiter=",", header="a,b")
+    (tmp_path / "study.yaml").write_text(
+        "study: mine\n"
+        "trial: {data: {name: file, path: mine.csv, labels: none}, method: kmeans}\n"
+        "space: {n_clusters: {grid: [2, 11]}}\n"
+        "seeds: [0]\n"
+    )
+    results = str(tmp_path / "results")
+    runner.run(studies.load(tmp_path / "study.yaml"), results=results, workers=1)
+    shown = contents.gather([results], "consensus", "max").clusters
+    assert shown.why.endswith("the only one of n_clusters 2 whose clusters are stored")
+    assert (
+        "the best of one number of clusters only. Each has a consensus of its own (2, 11). No score" in shown.notes[0]
+    )
+    shown = contents.gather([results], "raw_silhouette", "max").clusters
+    assert shown.why.endswith("the best of the 2 whose clusters are stored")
+    assert "the best across the numbers of clusters (2, 11). No score without labels is fair" in shown.notes[0]
