@@ -24,7 +24,8 @@ from benchmarks.audit_studies import (
     with_seed_effects,
 )
 from jobs.analysis import gate, next_step, race
-from jobs.analysis.leaderboard import by_seed, leaderboard
+from jobs.analysis.leaderboard import leaderboard
+from jobs.analysis.outcomes import by_seed
 from jobs.present.race import end_text
 
 

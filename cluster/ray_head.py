@@ -221,7 +221,7 @@ def _head(address: str) -> Generator[_Head]:
     try:
         import grpc
     except ImportError as error:
-        raise ClusterError("Clusters need more packages: uv sync --extra cluster --inexact") from error
+        raise ClusterError("Clusters need more packages: uv sync --extra cluster --inexact --no-dev") from error
     options = [("grpc.enable_http_proxy", 0)]
     if os.environ.get("RAY_USE_TLS", "0").lower() in {"1", "true"}:
         channel = grpc.secure_channel(address, _credentials(), options)

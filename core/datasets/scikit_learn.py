@@ -54,5 +54,5 @@ def fingerprint(*, table: Literal["breast-cancer", "iris", "wine"] = "wine") -> 
 def _file(table: str) -> Path:
     spec = importlib.util.find_spec("sklearn")
     if spec is None or spec.origin is None:
-        raise UserError("data: 'scikit-learn' is not installed: `uv sync`")
+        raise UserError("data: 'scikit-learn' is not installed: `uv sync --inexact --no-dev`")
     return Path(spec.origin).parent / "datasets" / "data" / _FILES[table]

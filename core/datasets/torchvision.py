@@ -1,7 +1,7 @@
 """Data sets of images that torchvision knows by name, read from files that are there already: nothing is downloaded.
 
 `data: {name: torchvision, set: Food101, path: root}`; `path` is torchvision's `root`. All files in it count for the
-identity of a trial, so each set should have a folder of its own. It needs `uv sync --extra vision --inexact`.
+identity of a trial, so each set should have a folder of its own. It needs `uv sync --extra vision --inexact --no-dev`.
 
 Source: https://docs.pytorch.org/vision/stable/datasets.html.
 """
@@ -142,7 +142,7 @@ def _opened(name: str, path: str, split: str) -> list[Any]:
         kind = getattr(importlib.import_module("torchvision.datasets"), name)
         return [kind(path, **_argument(one)) for part in wanted for one in part.split("+")]
     except ImportError as error:
-        raise fault(path, f"{name} needs torchvision ({error}): `uv sync --extra vision --inexact`") from error
+        raise fault(path, f"{name} needs torchvision ({error}): `uv sync --extra vision --inexact --no-dev`") from error
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).partition(" You can use")[0].split())[:200]
         raise fault(path, f"torchvision finds no {name} there ({reason}): `path` is its `root`") from error

@@ -119,7 +119,7 @@ class Model:
 
 def library_missing(name: str, error: ImportError) -> UserError:
     """The error for a library that is not installed, with what installs it."""
-    return UserError(f"the encoder {name!r} needs {name} ({_short(error)}): uv sync --extra vision --inexact")
+    return UserError(f"the encoder {name!r} needs {name} ({_short(error)}): uv sync --extra vision --inexact --no-dev")
 
 
 def refuse_unknown(library: str, name: str, known: Iterable[str]) -> None:
@@ -197,7 +197,7 @@ def _read(path: Path) -> Any:
             return load_file(path)
         return torch.load(path, map_location="cpu", weights_only=True)
     except ImportError as error:
-        raise UserError("safetensors is not installed: uv sync --extra vision --inexact") from error
+        raise UserError("safetensors is not installed: uv sync --extra vision --inexact --no-dev") from error
     except Exception as error:
         raise UserError(
             f"trial.encoder.weights: {path} cannot be read ({_short(error)}): it must be .safetensors, or a dictionary "

@@ -27,7 +27,7 @@ _WHOLE = re.compile(r"0|-?[1-9]\d{0,17}")
 # Cells of a sheet: more take minutes to read, and a gigabyte.
 _MOST_CELLS = 5_000_000
 _EMPTY = "it is empty: there must be one row per sample, below a row that names the columns"
-_INSTALL = "uv sync --extra import --inexact"
+_INSTALL = "uv sync --extra import --inexact --no-dev"
 
 
 def read_records(file: Path, sheet: str | None = None) -> Any:

@@ -49,7 +49,7 @@ class Method(AtOnce):
         """
         if find_spec("umap") is None:
             raise UserError(
-                "the method 'umap-kmeans' needs umap-learn: uv sync --extra umap --inexact, or use spectral"
+                "the method 'umap-kmeans' needs umap-learn: uv sync --extra umap --inexact --no-dev, or use spectral"
             )
         super().__init__(setting, unit=metric == "cosine")
         self.neighbours, self.dimensions = neighbours, dimensions

@@ -96,7 +96,7 @@ def safetensors() -> Any:
     try:
         from safetensors import torch as library
     except ImportError as error:
-        raise UserError("safetensors is not installed: uv sync --extra safetensors --inexact") from error
+        raise UserError("safetensors is not installed: uv sync --extra safetensors --inexact --no-dev") from error
     return library
 
 

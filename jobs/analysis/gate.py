@@ -23,7 +23,6 @@ from core.errors import counted
 from jobs.analysis import intervals, outcomes, student
 from jobs.analysis.estimates import collapsed
 from jobs.analysis.intervals import ALPHA, half_width, mean, variance
-from jobs.analysis.leaderboard import by_seed
 from jobs.analysis.ties import leads
 from jobs.analysis.trials import Vector
 
@@ -69,7 +68,7 @@ def with_lost(
     Returns:
         The values, and the number of those trials.
     """
-    found, lost = by_seed(table, column), outcomes.lost_seeds(table)
+    found, lost = outcomes.by_seed(table, column), outcomes.lost_seeds(table)
     for key, seeds in lost.items():
         for seed in seeds:
             found.get(key, {}).pop(seed, None)

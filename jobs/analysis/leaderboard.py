@@ -1,7 +1,7 @@
 """Configurations ranked by a metric, with the ones that the seeds cannot tell from the best."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import isfinite
 from typing import Any
@@ -133,6 +133,11 @@ class _Cell:
     collapsed: int = 0
     standing: Standing = UNJUDGED
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """What those share that the consensus ranks among each other; all are of one data set."""
+        return self.study, str(self.params.get("n_clusters"))
+
 
 def wanted_columns(metric: str, aims: Aims = NO_AIMS, *, alone: bool = False) -> list[str]:
     """The columns that a leaderboard reads: reading fewer is faster; with `alone`, no scores but the ranking one."""
@@ -209,21 +214,6 @@ def leaderboard(table: pa.Table, metric: str, mode: str, aims: Aims = NO_AIMS) -
     return Leaderboard(column, mode, constant, tuple(entries), tuple(notes), set_apart, of_some, best, infeasible, aims)
 
 
-def by_seed(
-    table: pa.Table, column: str, statuses: Collection[str] = FINISHED
-) -> dict[tuple[str, str], dict[int, float]]:
-    """The finite values of a column by (study, configuration) and by seed, of trials with one of `statuses`.
-
-    Trials whose training failed have none; see `outcomes.lost_seeds`.
-    """
-    found: dict[tuple[str, str], dict[int, float]] = {}
-    columns = (table[name].to_pylist() for name in ("study", "config_key", "seed", "status", column))
-    for study, config_key, seed, status, value, is_lost in zip(*columns, lost(table), strict=True):
-        if status in statuses and not is_lost and value is not None and isfinite(value):
-            found.setdefault((study, config_key), {})[seed] = value
-    return found
-
-
 def _ended(table: pa.Table, column: str) -> pa.Table:
     """The rows that have a value of the column or failed in training."""
     ends = zip(table[column].is_valid().to_pylist(), lost(table), strict=True)
@@ -251,9 +241,11 @@ def _cells(table: pa.Table, column: str, constant: Mapping[str, Any]) -> list[_C
         elif status in FINISHED:
             _add(cell, row, seed, values[row])
             cell.collapsed += warned[row] and seed in cell.values
-    others = _secondary_columns(table, column)
+    others, ranked = _secondary_columns(table, column), Counter(cell.place for cell in cells.values() if cell.values)
     for cell in cells.values():
         found = {name: _finite(column_, cell.rows) for name, column_ in others.items()}
+        if ranked[cell.place] < 2:  # Its seeds share the ranks: .5 on average, whatever they are.
+            found.pop(CONSENSUS, None)
         cell.secondary = {name: numbers for name, numbers in found.items() if numbers}
     return list(cells.values())
 
@@ -386,9 +378,10 @@ def _notes(column: str, cells: Sequence[_Cell]) -> list[str]:
 def _choice_notes(column: str, mode: str, entries: Sequence[Entry], mixed: str) -> list[str]:
     """One sentence on the result of choosing without labels, if labels are there to measure it."""
     known = [entry for entry in entries if CONSENSUS in entry.secondary]
-    if known and mixed:
+    if mixed:
         fair = [NO_FAIR_SCORE] if mixed == selection.NUMBER and column.startswith("health.") else []
-        return [f"Consensus is a rank within one {mixed} and cannot be compared between several.", *fair]
+        said = f"Consensus is a rank within one {mixed} and cannot be compared between several."
+        return [said, *fair] if known else fair
     if len(known) < 2 or mode != "max" or not uses_labels(column):
         return []
     # Reversed, so that the worst counts if several share the highest consensus.

@@ -132,6 +132,21 @@ def lost(table: pa.Table) -> list[bool]:
     ]
 
 
+def by_seed(
+    table: pa.Table, column: str, statuses: Collection[str] = FINISHED
+) -> dict[tuple[str, str], dict[int, float]]:
+    """The finite values of a column by (study, configuration) and by seed, of trials with one of `statuses`.
+
+    Trials whose training failed have none; see `lost_seeds`.
+    """
+    found: dict[tuple[str, str], dict[int, float]] = {}
+    columns = (table[name].to_pylist() for name in ("study", "config_key", "seed", "status", column))
+    for study, config_key, seed, status, value, is_lost in zip(*columns, lost(table), strict=True):
+        if status in statuses and not is_lost and value is not None and isfinite(value):
+            found.setdefault((study, config_key), {})[seed] = value
+    return found
+
+
 def lost_seeds(table: pa.Table) -> dict[Key, set[int]]:
     """By (study, configuration), the seeds that are `lost`."""
     found: dict[Key, set[int]] = {}

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from jobs.present import inputs, options
-from jobs.present.output import deliver, say
+from jobs.present.output import deliver, remark, say
 from jobs.present.visible import one_line
 from jobs.results.names import PARAM
 
@@ -97,9 +97,10 @@ def _best(results: str, folder: Place, where: str, wanted: tuple[str | None, str
     first = board.entries[0]
     tied = sum(one.tied is not False for one in board.entries[1:])
     others = f"; the seeds cannot tell {tied} of the others from it" if tied else ""
-    seeds = f"{first.score.n} seed{'s' * (first.score.n != 1)}"
-    said = f"{metric_name(board.metric)} {first.score.text} over {seeds}{others}"
-    return row, f"The best configuration of {study} by conclus export: {said}."
+    said = f"{metric_name(board.metric)} {first.score.text} over {counted(first.score.n, 'seed')}{others}"
+    if first.score.n > 1:
+        remark([f"trial {row['trial_key']} is exported, of seed {row['seed']}, the smallest; --trial names another"])
+    return row, f"The best configuration of {study} by conclus export: {said}. The trial is that of seed {row['seed']}."
 
 
 def _seed(row: dict[str, Any]) -> int:

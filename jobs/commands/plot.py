@@ -37,7 +37,7 @@ def _need_renderer() -> None:
         UserError: It is not.
     """
     if find_spec("vl_convert") is None:
-        raise UserError("Figures need vl-convert-python: uv sync --extra plot --inexact")
+        raise UserError("Figures need vl-convert-python: uv sync --extra plot --inexact --no-dev")
 
 
 _HELP = """\

@@ -56,7 +56,7 @@ def command(  # noqa: PLR0917 (click passes them by name)
     with tempfile.TemporaryDirectory(prefix="conclus-resume-") as scratch:
         file, notes = snapshot.fetch(folder, Path(scratch))
         warn(notes)
-        again = "" if trial is None else _stopped(folder, trial, file)
+        again = "" if trial is None else _stopped(folder, trial)
         home = job.results if job else _home(results)
         if where is None:
             run_study(file, _home(results), track, own=False, workers=workers, again=again)
@@ -68,15 +68,14 @@ def command(  # noqa: PLR0917 (click passes them by name)
             stops.withdraw(folder, again)
 
 
-def _stopped(folder: Place, start: str, file: Path) -> str:
+def _stopped(folder: Place, start: str) -> str:
     """The key of the trial that somebody stopped; refused while a process runs the study: it would not take it up."""
     from jobs.present.inputs import one_trial
     from jobs.results import stops
     from jobs.results.lock import holder
-    from jobs.study import study as studies
+    from jobs.study.snapshot import keeps_stopped
 
-    search = studies.load(file).search
-    if search.scheduler != "none" or search.name == "optuna":
+    if keeps_stopped(folder):
         raise UserError("the search of this study takes a trial that was stopped as done: it cannot be run again")
     key = one_trial(start, stops.asked(folder), f"{folder}: nobody has stopped a trial {start}")
     if holder(folder):

@@ -43,7 +43,7 @@ def command(results: str, studies: tuple[str, ...], port: int, *, once: bool) ->
     """
     missing = [name for name in ("starlette", "uvicorn") if importlib.util.find_spec(name) is None]
     if missing:
-        raise UserError(f"serve: {' and '.join(missing)} not installed: uv sync --extra serve --inexact")
+        raise UserError(f"serve: {' and '.join(missing)} not installed: uv sync --extra serve --inexact --no-dev")
     from cluster.executor import LEFT
     from jobs.live.server import Live, serve
 

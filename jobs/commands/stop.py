@@ -39,8 +39,9 @@ def command(  # noqa: PLR0917 (click passes them by name)
 
     With --trial, one trial ends after its epoch and the others go on; `conclus status` lists those that run. Its row is
     `stopped`, and its scores so far count. Only a file is written, so it needs no connection to the cluster. The trial
-    is not started again by this run or a later one, unless you ask: `conclus resume RESULTS --trial KEY` goes on from
-    its checkpoint. In a study with `scheduler: asha` or `search: optuna` it stays stopped.
+    is not started again by this run or a later one, unless you ask: once the study has ended or was stopped,
+    `conclus resume RESULTS --trial KEY` goes on from the trial's checkpoint. In a study with `scheduler: asha` or
+    `search: optuna` it stays stopped.
     """
     from jobs.execution import driver
 
@@ -64,6 +65,7 @@ def _stop_trial(folder: Place, start: str, results: str) -> None:
     from jobs.present.inputs import named, one_trial
     from jobs.results import provenance, stops
     from jobs.results.reader import load
+    from jobs.study.snapshot import keeps_stopped
 
     rows = load(folder, attempts=True, columns=["source"]).table.to_pylist()
     last = {row["trial_key"]: row for row in sorted(rows, key=lambda row: row["attempt_id"])}
@@ -74,7 +76,11 @@ def _stop_trial(folder: Place, start: str, results: str) -> None:
         raise UserError(f"trial {key} is of a population, whose members wait for each other: stop the whole study")
     stops.ask(folder, key, provenance.somebody())
     again = shlex.join(["conclus", "resume", *named(results, folder), "--trial", key])
-    remark([f"trial {key} ends after its epoch; it can be run again with: {again}"])
+    ends = f"trial {key} ends after its epoch, and the study goes on"
+    if keeps_stopped(folder):
+        remark([f"{ends}; its search takes the trial as done"])
+    else:
+        remark([f"{ends}; once no process runs the study, the trial can be run again with: {again}"])
 
 
 def _stop_job(address: str, job: str, *, insecure: bool) -> bool:

@@ -74,7 +74,9 @@ def proposed(
     above = results if isinstance(folder, Remote) else str(folder.parent)
     found = propose(base_study(folder), advise(trials, mode, margin), above, MOST_SEEDS)
     notes = _on_constraints(results, studies, where, [one.key for one in found.advice])
-    lines = [*(sentence(one) for one in found.advice), *notes, _cost(found, float(trials.seconds.mean()))]
+    chosen = f"The advice is from the {counted(len(trials.values), 'trial')} that --where chose; the next study has "
+    cost = (chosen if where else "") + _cost(found, float(trials.seconds.mean()))
+    lines = [*(sentence(one) for one in found.advice), *notes, cost]
     return found, [*lines, *([found.note] if found.note else [])]
 
 

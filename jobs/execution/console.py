@@ -198,8 +198,9 @@ def _tell_kept(plan: Plan, results: str) -> None:
     folder = study_folder(results, study.name)
     count, size = assignments.size(folder)
     if count:
-        chosen = f"the best by {study.select.metric}{', without labels' * (study.select.metric == CONSENSUS)}"
-        chosen = "one of them" if several else chosen
+        chosen = "one of them" if several else f"the best by {study.select.metric}"
+        if study.select.metric == CONSENSUS and not several:
+            chosen = f"{chosen if plan.n_cells > 1 else 'the best seed'}, without labels"
         there = named(results, folder)
         shown = bare(results) if "://" in results and has_credentials(results) else results
         which = ["--trial", "KEY"] if several else []

@@ -86,7 +86,9 @@ def served(text: str, *, quiet: bool) -> Generator[Metrics]:
     try:
         from prometheus_client import CollectorRegistry, start_http_server
     except ImportError as error:
-        raise UserError("--metrics: prometheus_client is not installed: uv sync --extra cluster --inexact") from error
+        raise UserError(
+            "--metrics: prometheus_client is not installed: uv sync --extra cluster --inexact --no-dev"
+        ) from error
     metrics, registry = Metrics(), CollectorRegistry()
     registry.register(metrics)
     try:

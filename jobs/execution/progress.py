@@ -38,22 +38,21 @@ _CLEAR, _CLEAR_ABOVE = "\r\x1b[K", "\x1b[1A\x1b[K"
 
 @dataclass
 class Underway:
-    """A trial that runs, as its reports tell it."""
+    """A trial that runs, as its reports tell it; `first` is the epoch of the first report of it, and when it came."""
 
     seed: int | None
     config_key: str
-    began: float
     epoch: int = 0
     epochs: int = 0
-    before: int = 0
+    first: tuple[int, float] = (0, 0.0)
     heard: float = 0.0
     loss: float | None = None
     value: float | None = None
 
     def hear(self, data: dict[str, float], now: float) -> None:
-        """Takes a report; every epoch is reported, so the first one tells how many an earlier attempt had done."""
-        self.before = self.before if self.epoch else int(data["epoch"]) - 1
+        """Takes a report; every epoch is reported."""
         self.epoch, self.epochs, self.heard = int(data["epoch"]), int(data["epochs"]), now
+        self.first = self.first if self.first[0] else (self.epoch, now)
         self.loss, self.value = data.get("loss"), data.get("value")
 
     @property
@@ -63,9 +62,12 @@ class Underway:
 
     @property
     def seconds(self) -> float | None:
-        """Wall seconds that the whole trial takes, scoring included; None before its first epoch."""
-        done = self.epoch - self.before
-        return (self.heard - self.began) / done * self.epochs if done else None
+        """Wall seconds that so many epochs take, scoring included; None before its second report.
+
+        What comes before the first report is the start: imports, data, a worker's process.
+        """
+        epoch, heard = self.first
+        return (self.heard - heard) / (self.epoch - epoch) * self.epochs if self.epoch > epoch else None
 
     def left(self, now: float) -> float | None:
         """Seconds left."""
@@ -113,11 +115,11 @@ class Progress:
             self.say(event.error)
         elif event.kind == "started":
             seed, cell = self._planned.get(event.key, (None, ""))
-            self.running[event.key] = Underway(seed, cell, time.monotonic())
+            self.running[event.key] = Underway(seed, cell)
             if event.error:
                 self.say(f"trial {event.key} goes on in another process: {event.error}")
         elif event.kind == "reported" and event.data.get("epochs"):
-            one = self.running.setdefault(event.key, Underway(None, "", time.monotonic()))
+            one = self.running.setdefault(event.key, Underway(None, ""))
             one.hear(dict(event.data), time.monotonic())
         elif event.kind in {"finished", "ended", "died"}:
             self._end(event)
@@ -285,13 +287,15 @@ class Progress:
         return f"best {name} {found.text} ({seeds})"
 
     def remaining(self) -> str:
-        """The time left: from the trials that ended, or before the first from those that run; else empty."""
+        """The time left: from the trials that ended in this run, else in earlier ones, else from those that run."""
         shares = sum(one.share for one in self.running.values())
         left = max(0.0, self.total - self.done_before - self.done - self.failed - shares)
         if self.seconds:
             # Measured wall time per trial, with all overheads.
             each = (time.monotonic() - self.started) / (len(self.seconds) + shares)
-        elif lengths := [one.seconds for one in self.running.values() if one.seconds is not None]:
+        elif self.running and (
+            lengths := self.known.seconds or [one.seconds for one in self.running.values() if one.seconds is not None]
+        ):
             each = fmean(lengths) / len(self.running)
         else:
             return ""

@@ -183,7 +183,9 @@ def ready(
         raise UserError(over)
     memory.check(study.resources.memory_gb)
     if study.select.save_model and importlib.util.find_spec("safetensors") is None:
-        raise UserError("select.save_model: safetensors is not installed: uv sync --extra safetensors --inexact")
+        raise UserError(
+            "select.save_model: safetensors is not installed: uv sync --extra safetensors --inexact --no-dev"
+        )
     tracked.check(study.track)
     goes_on: list[str] = []
     if study.select.save_state:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -43,10 +43,12 @@ class Before:
     Attributes:
         values: By configuration, the last values of the metric that the study selects by.
         limited: By configuration and metric, the values of those that the constraints are on.
+        seconds: How long those took that were not stopped early.
     """
 
     values: Mapping[str, list[float]] = field(default_factory=dict[str, list[float]])
     limited: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict[str, Mapping[str, list[float]]])
+    seconds: Sequence[float] = ()
 
 
 def before(results: str, plan: Plan) -> Before:
@@ -58,11 +60,14 @@ def before(results: str, plan: Plan) -> Before:
     metric, limits = within_trial(plan.study.select.metric), tuple(Aims.of(asdict(plan.study.select)).limits)
     kinds = ("metric.{}", "health.{}", "{}")
     names = {name: [kind.format(name) for kind in kinds] for name in (metric, *limits)}
-    columns = ["status", *(column for some in names.values() for column in some)]
+    columns = ["status", "seconds", *(column for some in names.values() for column in some)]
     table = load(study_folder(results, plan.study.name), columns=columns).table
     planned = {one.trial_key for one in plan.trials}
-    rows = zip(*(table[name].to_pylist() for name in ("trial_key", "config_key", "status")), strict=True)
-    counting = [(row, cell) for row, (key, cell, status) in enumerate(rows) if key in planned and status in FINISHED]
+    rows = list(
+        zip(*(table[name].to_pylist() for name in ("trial_key", "config_key", "status", "seconds")), strict=True)
+    )
+    counting = [(row, cell) for row, (key, cell, status, _) in enumerate(rows) if key in planned and status in FINISHED]
+    lengths = [seconds for key, _, status, seconds in rows if key in planned and status == "ok" and seconds]
     found: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in names}
     for name, some in names.items():
         cells = [column_cells(table, column) for column in some]
@@ -71,7 +76,7 @@ def before(results: str, plan: Plan) -> Before:
             if value is not None:
                 found[name][cell].append(value)
     keys = {cell for _, cell in counting}
-    return Before(found[metric], {cell: {name: found[name][cell] for name in limits} for cell in keys})
+    return Before(found[metric], {cell: {name: found[name][cell] for name in limits} for cell in keys}, lengths)
 
 
 def begun(results: str, study: str) -> set[str]:

@@ -87,6 +87,8 @@ class StudyStatus:
         hopeless: Number of the trials, among those done, that ended themselves by `health.stop`.
         saved: The seconds that their epochs left would have taken.
         bests: The best configuration of each data set that has a result, by the name of the data set.
+        driver: The process that runs the study, as far as it is seen, while none of its trials has reported.
+        driver_seconds: How long ago it began.
     """
 
     study: str
@@ -105,6 +107,8 @@ class StudyStatus:
     hopeless: int = 0
     saved: float = 0.0
     bests: tuple[tuple[str, Entry], ...] = ()
+    driver: str = ""
+    driver_seconds: float | None = None
 
     def count(self, state: str) -> int:
         """How many trials are in that state."""
@@ -156,6 +160,7 @@ def standing(folder: Place, *, ended: bool = False, loaded: Loaded | None = None
     all_saved, seconds = column_cells(table, _SAVED), column_cells(table, "seconds")
     saved = [all_saved[place] for place in ended_early.values() if all_saved[place] is not None]
     lengths = [seconds[place] for key, place in done.items() if key not in stopped]
+    driver = "" if ended or any(one.state == "running" for one in begun) else lock.holder(folder)
     return StudyStatus(
         study=study_name(folder),
         planned=planned,
@@ -173,6 +178,8 @@ def standing(folder: Place, *, ended: bool = False, loaded: Loaded | None = None
         hopeless=len(saved),
         saved=sum(saved),
         bests=bests,
+        driver=driver,
+        driver_seconds=_seconds_since_write(existing(folder, STUDY_JSON)) if driver else None,
     )
 
 

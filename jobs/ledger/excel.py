@@ -114,7 +114,9 @@ def _sheet(path: Path, name: str | None, *, formulas: bool) -> Any:
         import openpyxl
         from defusedxml.common import DefusedXmlException
     except ImportError as error:
-        raise UserError("Excel files need openpyxl and defusedxml: uv sync --extra import --inexact") from error
+        raise UserError(
+            "Excel files need openpyxl and defusedxml: uv sync --extra import --inexact --no-dev"
+        ) from error
     from openpyxl.xml import DEFUSEDXML
 
     if not DEFUSEDXML:

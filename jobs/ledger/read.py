@@ -132,7 +132,7 @@ def _repaired(line: str) -> str:
         import ftfy
     except ImportError as error:
         raise UserError(
-            f"Text damaged by a wrong encoding ({line[:20]!r}…) needs: uv sync --extra import --inexact"
+            f"Text damaged by a wrong encoding ({line[:20]!r}…) needs: uv sync --extra import --inexact --no-dev"
         ) from error
     return _RESIDUE.sub(_LOST, ftfy.fix_encoding(line))
 

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, replace
 
 from core.errors import UserError, counted
 from jobs.analysis import data_sets
-from jobs.analysis.leaderboard import Leaderboard, by_seed, leaderboard, wanted_columns
-from jobs.analysis.outcomes import lost_seeds
+from jobs.analysis.leaderboard import Leaderboard, leaderboard, wanted_columns
+from jobs.analysis.outcomes import by_seed, lost_seeds
 from jobs.analysis.pareto import Aims
 from jobs.analysis.race import Race, RaceRule, Values, looks, race
 from jobs.analysis.scores import CONSENSUS, LABEL_FREE, metric_name

@@ -83,9 +83,10 @@ def told(plan: Plan, results: str) -> list[str]:
     # No two scores differ by more than their whole range.
     ends = [f"{factor * one.value:.2g}" if factor * one.value < high - low else "" for one in (least, most)]
     given = f"spreads from {least.value:.2g} ({least.of}) to {most.value:.2g} ({most.of})"
-    under = f"under about {ends[0]} to {ends[1] or 'any at all'}"
-    if least == most:
-        given, under = f"the spread of {least.of} ({least.value:.2g})", f"under about {ends[0]}"
+    if f"{least.value:.2g}" == f"{most.value:.2g}":
+        of = " and ".join(dict.fromkeys((least.of, most.of)))
+        given = f"the spread of {of} ({least.value:.2g})"
+    under = f"under about {ends[0]}" + (f" to {ends[1] or 'any at all'}" if ends[0] != ends[1] else "")
     return [
         f"  with {seeds} seeds and {given},",
         f"  differences of {metric} {under if ends[0] else 'of any size'} stay ties in over 20 of 100 studies",
@@ -183,7 +184,7 @@ def _table(results: str, metric: str) -> pa.Table:
 
 
 def _squares(table: pa.Table, metric: str) -> Iterator[tuple[tuple[str, str], tuple[float, int]]]:
-    from jobs.analysis.leaderboard import by_seed
+    from jobs.analysis.outcomes import by_seed
     from jobs.analysis.scores import metric_column
     from jobs.results.reader import column_cells
 

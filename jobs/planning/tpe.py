@@ -250,7 +250,7 @@ def _optuna() -> Any:
             warnings.simplefilter("ignore")
             import optuna
     except ImportError as error:
-        raise UserError("search: optuna is not installed: uv sync --extra search --inexact") from error
+        raise UserError("search: optuna is not installed: uv sync --extra search --inexact --no-dev") from error
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -2,7 +2,6 @@
 
 import sys
 import textwrap
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -171,7 +170,11 @@ def selection_notes(reports: Sequence[CriteriaReport]) -> list[str]:
         "Silhouette, confidence, marginal_entropy and feature_std use a model's own outputs: not part of consensus.",
     ]
     if all(one.best is None for one in reports):
-        del notes[0]
+        notes[0] = (
+            "Without labels nothing tells how good these choices are. To see which criterion to trust, run the study "
+            "on labelled data of the same kind, and then conclus selection on its results."
+        )
+        reports = [one for one in reports if not one.choices]
     return [*notes, *(f"{one.study}: {_known(one)}." for one in reports)]
 
 
@@ -316,7 +319,7 @@ def _reasons(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
 
 
 def _secondary(board: Leaderboard, called: Callable[[str], str]) -> list[tuple[Column, list[Any]]]:
-    names = [name for name in _others(board) if any(name in entry.secondary for entry in shown(board))]
+    names = [name for name in SECONDARY if any(name in entry.secondary for entry in shown(board))]
     names = [name for name in names if name not in set(map(metric_name, board.aims.metrics))]
     return [
         (
@@ -325,12 +328,6 @@ def _secondary(board: Leaderboard, called: Callable[[str], str]) -> list[tuple[C
         )
         for i, name in enumerate(names)
     ]
-
-
-def _others(board: Leaderboard) -> list[str]:
-    """The metrics beside the one that ranks; no consensus of single configurations, whose seeds share the ranks."""
-    ranked = Counter((one.study, str(one.params.get("n_clusters"))) for one in shown(board))
-    return [name for name in SECONDARY if name != CONSENSUS or max(ranked.values(), default=0) > 1]
 
 
 def _clusters_found(board: Leaderboard) -> list[tuple[Column, list[Any]]]:
@@ -362,7 +359,7 @@ def _machine_sheet(board: Leaderboard) -> Sheet:
     parts += pareto.exact_columns(board, entries)
     for name, scores in pareto.goals(board, entries).items():
         parts += _numbers(name, scores) if name not in SECONDARY else []
-    for name in (*_others(board), N_CLUSTERS_FOUND):
+    for name in (*SECONDARY, N_CLUSTERS_FOUND):
         if any(name in entry.secondary for entry in entries):
             parts += _numbers(name, [entry.secondary.get(name) for entry in entries])
     return _sheet(parts)

@@ -90,7 +90,7 @@ def _how(found: ClusterContents) -> str:
         how = "UMAP: near samples are alike, distances between far groups and their sizes mean nothing"
     else:
         why = "" if found.bounds.umap else "; `conclus clusters` makes it by UMAP where that is installed"
-        missing = "; with `uv sync --extra umap --inexact` it is made by UMAP" if found.bounds.umap else why
+        missing = "; with `uv sync --extra umap --inexact --no-dev` it is made by UMAP" if found.bounds.umap else why
         how = f"PCA, whose two axes hold {table.explained or 0:.0%} of the variance{missing}"
     return f"A map of {drawn}, of {of}. It is made by {how}. {_signs(found)}"
 

@@ -99,7 +99,7 @@ def _duckdb() -> Any:
     try:
         import duckdb
     except ImportError as error:
-        raise UserError("SQL needs duckdb: uv sync --extra sql --inexact") from error
+        raise UserError("SQL needs duckdb: uv sync --extra sql --inexact --no-dev") from error
     return duckdb
 
 

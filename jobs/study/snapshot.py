@@ -82,6 +82,16 @@ def select(folder: Place) -> dict[str, Any] | None:
     return chosen if records.fits(chosen, records.SELECT) and chosen.get("mode") in {"max", "min"} else None
 
 
+def keeps_stopped(folder: Place) -> bool:
+    """Whether the search of a study, as its copy tells it, takes a trial that somebody stopped as done."""
+    try:
+        value = yaml_document.load(existing(folder, STUDY_YAML)).value
+    except UserError:
+        return False
+    search = value.get("search") if isinstance(value, dict) else None
+    return isinstance(search, dict) and (search.get("name") == "optuna" or search.get("scheduler", "none") != "none")
+
+
 def _plug_ins(value: Any) -> Iterator[str]:
     """Every text in a value that is the path of a Python file."""
     if isinstance(value, dict):

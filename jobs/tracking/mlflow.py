@@ -34,7 +34,7 @@ class Tracker:
     """
 
     needs = "mlflow"
-    install = "uv sync --extra mlflow --inexact"
+    install = "uv sync --extra mlflow --inexact --no-dev"
 
     def __init__(self, run: Run) -> None:
         # MLflow's own are 120 seconds and 7 times, each wait longer than the one before.

@@ -26,7 +26,7 @@ class Tracker:
     """
 
     needs = "tensorboardX"
-    install = "uv sync --extra tensorboard --inexact"
+    install = "uv sync --extra tensorboard --inexact --no-dev"
 
     def __init__(self, run: Run) -> None:
         from tensorboardX import SummaryWriter

@@ -32,7 +32,7 @@ class Tracker:
     """
 
     needs = "wandb"
-    install = "uv sync --extra wandb --inexact"
+    install = "uv sync --extra wandb --inexact --no-dev"
 
     def __init__(self, run: Run) -> None:
         import wandb

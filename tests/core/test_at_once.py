@@ -463,5 +463,5 @@ assert not {{"sklearn", "umap", "graspologic_native"}} & {{one.partition(".")[0]
 def test_without_umap_the_error_says_what_to_install(monkeypatch):
     module = sys.modules[plugins.load("methods", "umap-kmeans").__module__]
     monkeypatch.setattr(module, "find_spec", lambda _: None)
-    with pytest.raises(UserError, match=r"needs umap-learn: uv sync --extra umap --inexact"):
+    with pytest.raises(UserError, match=r"needs umap-learn: uv sync --extra umap --inexact --no-dev"):
         trained("umap-kmeans", blobs())

@@ -212,7 +212,7 @@ def test_files_that_are_no_weights_are_refused(content, form, tmp_path):
 @pytest.mark.parametrize("library", SMALL)
 def test_a_library_that_is_missing_is_told_with_what_installs_it(library, monkeypatch):
     monkeypatch.setitem(sys.modules, library, None)
-    with pytest.raises(UserError, match=rf"'{library}' needs {library} .*: uv sync --extra vision --inexact"):
+    with pytest.raises(UserError, match=rf"'{library}' needs {library} .*: uv sync --extra vision --inexact --no-dev"):
         built(library)
 
 

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from jobs.analysis.leaderboard import by_seed, leaderboard
-from jobs.analysis.outcomes import composite, lost_seeds
+from jobs.analysis.leaderboard import leaderboard
+from jobs.analysis.outcomes import by_seed, composite, lost_seeds
 from jobs.analysis.race import RaceRule, race
 from jobs.present.leaderboard import board_sheet, board_text, params_text
 from jobs.results.schema import Attempt, to_table

@@ -320,6 +320,9 @@ def test_the_next_study_is_planned_and_what_is_done_is_not_run_again(results, tm
     assert written.trial["batch_size"] in {128, 256}
     assert "9 trials, 6 of them to run: about 9 min on one worker (90 s" in " ".join(text.split())
     assert "3 done, 6 missing" in command("plan", out, "--results", results)[1]
+    said = " ".join(command("next", results, "--where", "seed < 2")[1].split())
+    assert re.search(r"The advice is from the \d+ trials that --where chose; the next study has \d+ trials, ", said)
+    assert "--where" not in text
 
 
 def test_a_study_of_which_all_is_done_says_that_it_adds_nothing():

@@ -292,4 +292,17 @@ def test_of_several_studies_the_command_that_goes_on_with_a_trial_names_one(tmp_
         write(str(tmp_path), row)
         again = "" if name == "s" else "--study other "
         said = command("stop", tmp_path, *again.split(), "--trial", "t")[2]
-        assert said.endswith(f"it can be run again with: conclus resume {tmp_path} {again}--trial t\n")
+        assert said.endswith(f"the trial can be run again with: conclus resume {tmp_path} {again}--trial t\n")
+
+
+def test_a_way_back_is_promised_only_where_there_is_one(tmp_path, command):
+    row = Attempt(study="s", trial_key="t", config_key="c", seed=0, attempt_id=new_attempt_id(), status="running")
+    write(str(tmp_path), row)
+    assert "once no process runs the study" in command("stop", tmp_path, "--trial", "t")[2]
+    asha = "study: s\ntrial: {data: digits}\nsearch: {name: random, trials: 2, scheduler: asha}\n"
+    (tmp_path / "s.yaml").write_text(asha)
+    snapshot.write(study.load(tmp_path / "s.yaml"), tmp_path / "study=s")
+    said = command("stop", tmp_path, "--trial", "t")[2]
+    assert said == "trial t ends after its epoch, and the study goes on; its search takes the trial as done\n"
+    code, _, err = command("resume", tmp_path, "--trial", "t")
+    assert (code, "it cannot be run again" in err) == (2, True)

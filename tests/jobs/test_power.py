@@ -137,6 +137,15 @@ def test_several_spreads_are_told_from_the_least_to_the_most(plan):
     ) in plan(text=text)
 
 
+def test_spreads_that_are_shown_alike_are_one(plan, tmp_path):
+    store(tmp_path, [0.01201, 0.01201], name="earlier")
+    text = STUDY.replace("learning_rate: {grid: [1.0e-4, 1.0e-3, 1.0e-2]}", "method: {grid: [cc, conclus]}")
+    assert (
+        "and the spread of digits/conclus in the docs and digits/cc so far (0.012), "
+        f"differences of nmi under about {DETECTABLE[3][0] * 0.012:.2g} stay ties"
+    ) in plan(text=text)
+
+
 def test_no_difference_is_larger_than_the_range_of_the_score(plan, tmp_path):
     store(tmp_path, [0.9, 0.9], name="earlier")
     assert "differences of nmi of any size stay ties in over 20 of 100 studies" in plan()

@@ -49,12 +49,13 @@ def finished(one, value, status="ok"):
     return Event("finished", one.trial_key, told)
 
 
-def row(results, one, nmi, status="ok", **params):
+def row(results, one, nmi, status="ok", *, seconds=None, **params):
     write(
         str(results),
         Attempt(
             study="s", trial_key=one.trial_key, config_key=one.config_key, seed=one.seed, status=status,
             attempt_id=new_attempt_id(), metrics={"nmi": nmi}, params={"epochs": 10} | params, data_hash="d",
+            seconds=seconds,
         ),
     )  # fmt: skip
 
@@ -64,19 +65,32 @@ def test_what_runs_is_a_table_with_the_time_left_of_each_trial_and_of_the_study(
     first, second, *_ = plan.trials
     progress.hear(Event("started", first.trial_key))
     progress.hear(Event("started", second.trial_key))
-    assert progress.remaining() == ""
-    clock[0] += 20
+    clock[0] += 500
     progress.hear(report(first.trial_key, 1))
-    progress.hear(report(second.trial_key, 6))  # It went on after epoch 5.
+    progress.hear(report(second.trial_key, 5))  # It went on after epoch 4.
+    assert progress.remaining() == ""  # The first epoch has the start in it, which says nothing of the others.
     clock[0] += 20
     progress.hear(report(first.trial_key, 2, value=None))
+    progress.hear(report(second.trial_key, 6))
+    clock[0] += 20
     counts, head, _, *rows = progress.screen()
-    # 20 s an epoch and so 200 a trial: two of four are left, 80 and 50 % of the two that run, on two workers.
+    # 20 s an epoch and so 200 a trial: two of four are left, 80 and 40 % of the two that run, on two workers.
     assert counts == "0/4 done · 2 running · about 6 min left"
     assert progress.remaining() == f"about {-(-(4 - 0.2 - 0.6) * 200 / 2 // 60):.0f} min left"
     assert head.split() == ["trial", "seed", "epoch", "loss", "nmi", "left"]
     assert rows[1].split() == [second.trial_key, str(second.seed), "6/10", "[######....]", "0.1667", "0.500", "60", "s"]
     assert rows[0].split() == [first.trial_key, str(first.seed), "2/10", "[##........]", "0.5", "3", "min"]
+
+
+def test_the_time_left_is_told_from_trials_of_earlier_runs_until_one_has_ended(plan, clock, tmp_path):
+    row(tmp_path, plan.trials[0], 0.5, seconds=100.0)
+    row(tmp_path, plan.trials[1], 0.5, "stopped", seconds=1.0)
+    progress = Progress(plan, 4, 2, io.StringIO(), stored.before(str(tmp_path), plan))
+    assert progress.remaining() == ""
+    progress.hear(Event("started", plan.trials[2].trial_key))
+    clock[0] += 500
+    progress.hear(report(plan.trials[2].trial_key, 1))
+    assert progress.remaining() == "about 4 min left"  # 1.9 of 100 s
 
 
 def test_the_screen_is_no_larger_than_the_terminal(plan, clock, monkeypatch):

@@ -255,7 +255,7 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
             lambda: board(TWO),
         ),
         (
-            "no labels, so the quality of a choice is unknown",
+            "Without labels nothing tells how good these choices are",
             lambda: choices(Study(scores(3, 2), "loss", signals=signals(3, 2))),
             lambda: choices(Study(scores(3, 2), signals=signals(3, 2))),
         ),

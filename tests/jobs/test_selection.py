@@ -455,7 +455,15 @@ def test_selection_without_labels_leaves_those_columns_out(tmp_path):
         writer.write(str(tmp_path), row)
     lines = invoke(selection, tmp_path).stdout.splitlines()
     assert lines[0].split() == ["criterion", "n", "choice"]
-    assert any("no labels" in line for line in lines)
+    assert " ".join(lines).count("Without labels nothing tells how good these choices are.") == 1
+
+
+def test_of_several_studies_those_without_labels_say_so(tmp_path):
+    for row in [*made_study(), *made_study(labelled=False)]:
+        row.study = row.study if row.metrics.get("nmi") else "blind"
+        writer.write(str(tmp_path), row)
+    told = " ".join(invoke(selection, tmp_path).stdout.split())
+    assert "blind: no labels, so the quality of a choice is unknown. s: best nmi" in told
 
 
 def test_aggregate_ranks_by_the_consensus_or_a_signal(results):
@@ -539,8 +547,10 @@ def test_one_configuration_of_each_number_of_clusters_has_neither_a_consensus_no
         ("s (n_clusters 2)", ()),
         ("s (n_clusters 3)", ()),
     ]
+    assert not any("consensus" in entry.secondary for entry in board.entries)
     # Its seeds alone would share the ranks.
     alone = leaderboard(to_table(rows[:2]), "consensus", "max")
+    assert "consensus" not in alone.entries[0].secondary
     assert alone.metric == "health.label_free"
     assert alone.entries[0].score.mean == 0.25 + 0.5 / 64
     assert any("has no rank among others" in note for note in alone.notes)

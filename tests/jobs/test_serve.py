@@ -368,7 +368,7 @@ def test_without_its_packages_it_says_how_to_get_them(store, command, monkeypatc
         importlib.util, "find_spec", lambda name, *rest: None if name == "uvicorn" else found(name, *rest)
     )
     code, _, err = command("serve", store)
-    assert (code, err) == (2, "Error: serve: uvicorn not installed: uv sync --extra serve --inexact\n")
+    assert (code, err) == (2, "Error: serve: uvicorn not installed: uv sync --extra serve --inexact --no-dev\n")
 
 
 def test_what_is_not_there_or_taken_is_one_line(store, command, serving):

@@ -127,7 +127,7 @@ def test_a_picture_needs_no_display_and_no_torch(results, tmp_path, root):
 def test_figures_without_what_draws_them_name_the_extra(results, tmp_path, command, monkeypatch):
     monkeypatch.setitem(sys.modules, "vl_convert", None)
     code, _, err = command("plot", results, "curves", "--out", tmp_path / "x.png")
-    assert (code, err) == (2, "Error: Figures need vl-convert-python: uv sync --extra plot --inexact\n")
+    assert (code, err) == (2, "Error: Figures need vl-convert-python: uv sync --extra plot --inexact --no-dev\n")
 
 
 def test_a_figure_has_the_width_of_a_column_and_letters_of_7_points(results, tmp_path, command):
