@@ -162,7 +162,7 @@ class Method(ContrastiveClustering):
         if starts:
             # Not before the first epoch: nothing needs them until now, and a million samples would wait for minutes.
             if self.candidate is not None:
-                self.candidate.find(samples, seed=self.seed % 2**32)
+                self.candidate.find(samples, seed=self.seed)
                 self.candidate_agreement = self.candidate.agreement(samples)
             outputs = self._start(outputs.features, samples)
         if not self._keep(outputs):
@@ -173,7 +173,7 @@ class Method(ContrastiveClustering):
         elif epoch < self.last_epoch and not (starts and not self._learns_from_views()):
             self._label(outputs)
         if epoch == self.last_epoch and self.candidate is not None and not self.informed:
-            self.candidate.join(samples, outputs.features, seed=self.seed % 2**32)
+            self.candidate.join(samples, outputs.features, seed=self.seed)
             self.candidate_agreement = self.candidate.agreement(samples)
         return self._better(outputs, samples)
 
@@ -207,7 +207,7 @@ class Method(ContrastiveClustering):
         if self.candidate is None:
             return None
         if self.best is None:  # The trial ended in its warm-up.
-            self.candidate.find(samples, seed=self.seed % 2**32)
+            self.candidate.find(samples, seed=self.seed)
         return self.candidate.of_all(samples).argmax(dim=1).cpu().numpy()
 
     def outputs(self, samples: Tensor) -> Outputs:

@@ -68,15 +68,17 @@ class Candidate(nn.Module):
         self.axes.copy_(axes)
         self.places.copy_(torch.cat([self._placed(samples[rows]) for rows in self._rows(samples).split(CHUNK)]))
         if self.n_clusters > 1:
-            found = self._of(samples).clusters(self.n_clusters, seed=seed)
-            self.clusters.copy_(torch.from_numpy(found))
+            self._divide(self._of(samples), seed)
 
     def join(self, samples: Samples, features: Tensor, *, seed: int) -> None:
         """Finds the clusters again, in the graph of the neighbours in the input and in the features (n, dim)."""
         if self.n_clusters > 1:
             rows = kmeans.unit_rows(features[self._rows(samples).cpu()].numpy())
-            found = self._of(samples).joined(rows).clusters(self.n_clusters, seed=seed)
-            self.clusters.copy_(torch.from_numpy(found))
+            self._divide(self._of(samples).joined(rows), seed)
+
+    def _divide(self, graph: SharedNeighbours, seed: int) -> None:
+        found = graph.clusters(self.n_clusters, seed=seed % 2**32)
+        self.clusters.copy_(torch.from_numpy(found))
 
     def agreement(self, samples: Samples, labels: NDArray[np.int64] | None = None) -> float:
         """How well clusters (n,) of all samples, or its own, agree with the neighbours in the input, 1 at most.

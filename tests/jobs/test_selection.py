@@ -456,6 +456,7 @@ def test_selection_without_labels_leaves_those_columns_out(tmp_path):
     lines = invoke(selection, tmp_path).stdout.splitlines()
     assert lines[0].split() == ["criterion", "n", "choice"]
     assert " ".join(lines).count("Without labels nothing tells how good these choices are.") == 1
+    assert not any("no labels" in line for line in lines)
 
 
 def test_of_several_studies_those_without_labels_say_so(tmp_path):

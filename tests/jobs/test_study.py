@@ -73,6 +73,13 @@ def test_a_new_plug_in_drops_the_options_of_the_old_one(write):
     assert flat(study.load(write(text), ["encoder.name=mlp"]))["encoder.widths"] == [512, 512, 256]
 
 
+def test_a_cell_has_its_own_value_also_where_that_equals_the_trial_s(write, tmp_path):
+    words = f"{{name: documents, path: {tmp_path}, max_df: 1.0}}"  # as a share; as a count, 1 is another thing
+    read = study.load(write(f"study: s\ntrial: {{data: {words}, method: nmf, n_clusters: 2}}\n"))
+    found = [read.cell(cell).data.options["max_df"] for cell in ({}, {"data.max_df": 1})]
+    assert [type(one) for one in found] == [float, int]
+
+
 def test_a_whole_section_may_be_varied_and_its_keys_with_it(write):
     text = TEXT.replace(
         "  batch_size: {choice: [64, 128]}", "  encoder: {choice: [{name: mlp, widths: [4]}, {name: mlp}]}"
