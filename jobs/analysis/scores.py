@@ -276,3 +276,21 @@ def _declared(kind: str, name: str, attribute: str) -> Any:
         return plugins.constant(kind, name, attribute, default=None)
     except UserError:
         return None
+
+
+def number(count: Any) -> str:
+    """A number of clusters as a study has it: `2`, which is 2.0 in a column."""
+    return str(count).removesuffix(".0")
+
+
+def numbers_of_clusters(counts: Iterable[Any]) -> list[str]:
+    """The different numbers of clusters in their order, of cells that may be empty."""
+    return sorted({number(one) for one in counts if one is not None}, key=lambda one: one.rjust(9))
+
+
+def across_numbers(column: str, counts: Iterable[Any]) -> str:
+    """What follows on a best trial that a score without labels chose among several numbers of clusters; else empty."""
+    several = numbers_of_clusters(counts)
+    if len(several) < 2 or not column.startswith("health."):
+        return ""
+    return f", across numbers of clusters ({', '.join(several)}), to all of which no score without labels is fair"

@@ -22,7 +22,7 @@ from core.errors import UserError
 from core.evaluation.metrics import agreements
 from jobs.analysis import apart, data_sets
 from jobs.analysis.samples import METHOD, constants, need_samples
-from jobs.analysis.scores import CONSENSUS, CRITERIA, LABEL_FREE, NO_FAIR_SCORE
+from jobs.analysis.scores import CONSENSUS, CRITERIA, LABEL_FREE, NO_FAIR_SCORE, number
 from jobs.results.header import FINISHED
 from jobs.results.names import PARAM, short_names
 from jobs.results.reader import column_cells, take
@@ -202,11 +202,6 @@ def ranked_together(table: pa.Table) -> list[tuple[str, str, NDArray[np.int64]]]
         parts += [called[data]] if len({of for _, of, _ in own}) > 1 else []
         found.append((study, ", ".join(parts), places[study, data, count]))
     return found
-
-
-def number(count: Any) -> str:
-    """A number of clusters as a study has it: `2`, which is 2.0 in a column."""
-    return str(count).removesuffix(".0")
 
 
 def spearman(first: Vector, second: Vector) -> float | None:

@@ -14,7 +14,7 @@ from jobs.analysis.intervals import fixed
 from jobs.analysis.outcomes import refuse_without_value
 from jobs.analysis.pareto import NO_AIMS, ranked
 from jobs.analysis.samples import METHOD, best_row, constants
-from jobs.analysis.scores import CONSENSUS, about_labels, metric_column, metric_name
+from jobs.analysis.scores import CONSENSUS, about_labels, across_numbers, metric_column, metric_name
 from jobs.models import assignments
 from jobs.models.assignments import KeptClusters
 from jobs.present.chosen import aims, of_study
@@ -26,7 +26,7 @@ from jobs.results import records, storage
 from jobs.results.header import FINISHED
 from jobs.results.layout import STUDY_JSON, STUDY_YAML, existing, model_folder, study_name
 from jobs.results.names import PARAM
-from jobs.results.reader import load, take
+from jobs.results.reader import column_cells, load, take
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -134,7 +134,9 @@ def choose(folder: Place, *, trial: str | None = None, label_free: bool = False)
         refuse_without_value(table, metric, loaded.columns)
     value = table[column][row].as_py()
     of = counted(len(finished), "finished trial")
-    why = f"the best of {of} by {metric_name(column)}, {about_labels(column)}: {fixed(value)}"
+    counts = column_cells(take(table, [row for row, one in finished.items() if one is not None]), f"{PARAM}n_clusters")
+    across = "" if metric == CONSENSUS else across_numbers(column, counts)
+    why = f"the best of {of} by {metric_name(column)}, {about_labels(column)}: {fixed(value)}{across}"
     return _choice(folder, table, row, f"trial {table['trial_key'][row]}{_told(table, row)} is {why}")
 
 

@@ -13,7 +13,7 @@ from core.errors import UserError
 from jobs.analysis import clusters as numbers
 from jobs.analysis import data_sets, selection
 from jobs.analysis.intervals import fixed
-from jobs.analysis.scores import NO_FAIR_SCORE, metric_column, metric_name
+from jobs.analysis.scores import NO_FAIR_SCORE, across_numbers, metric_column, metric_name, numbers_of_clusters
 from jobs.models import assignments
 from jobs.report import cluster_data
 from jobs.report.cluster_data import TrialClusters
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _NAME = 60
 """The most characters of the name of a class or a feature."""
+_N_CLUSTERS = f"{PARAM}n_clusters"
 COLUMNS = ("study", "trial_key", "attempt_id", "cluster_sizes", "data_hash", "params_json")
 """The columns that `of_best` reads, besides those of `jobs.analysis.selection` and the metric."""
 _NO_CLUSTERS = (
@@ -179,30 +180,20 @@ def of_best(
     which = f"trial {best['trial_key']}, {metric_name(metric)} {fixed(best[column])}"
     on = f" {'of' if is_consensus else 'on'} {data}" if len(parts) > 1 else ""
     others = f"the best of the {len(rows):,}" if len(rows) > 1 else "the only one"
-    why = f"{which}, {others}{on} whose clusters are stored"
+    across = "" if is_consensus else across_numbers(column, column_cells(dict(parts)[data], _N_CLUSTERS))
+    why = f"{which}, {others}{on} whose clusters are stored{across}"
     try:
         kept = assignments.read(folders[best["study"]], best)
     except (UserError, FileNotFoundError) as error:
         return f"The clusters of trial {best['trial_key']} cannot be shown: {error}."
     shown = gather(cluster_data.read(folders[best["study"]], best, kept), why, SECTION)
-    compared = table if is_consensus else dict(parts)[data]
-    return replace(shown, notes=[*_on_numbers(compared, column, best["study"]), *shown.notes])
-
-
-def _on_numbers(table: pa.Table, column: str, study: str) -> list[str]:
-    """A sentence on the choice, where it is one across numbers of clusters by a score without labels."""
-    counts = {
-        selection.number(count)
-        for count, of in zip(column_cells(table, f"{PARAM}n_clusters"), table["study"].to_pylist(), strict=True)
-        if count is not None and (of == study or column != selection.CONSENSUS_COLUMN)
-    }
-    if len(counts) < 2 or not column.startswith("health."):
-        return []
-    several = ", ".join(sorted(counts, key=lambda one: one.rjust(9)))
-    said = "This is the best across the numbers of clusters"
-    if column == selection.CONSENSUS_COLUMN:
-        said = "This is the best of one number of clusters only. Each has a consensus of its own"
-    return [f"{said} ({several}). {NO_FAIR_SCORE} `conclus clusters --trial KEY` shows those of another trial."]
+    of_study = [row for row, study in enumerate(table["study"].to_pylist()) if study == best["study"]]
+    counts = numbers_of_clusters(column_cells(take(table, of_study), _N_CLUSTERS))
+    if not is_consensus or len(counts) < 2:
+        return shown
+    said = f"This is the best of one number of clusters only. Each has a consensus of its own ({', '.join(counts)})."
+    others = "`conclus clusters --trial KEY` shows those of another trial."
+    return replace(shown, notes=[f"{said} {NO_FAIR_SCORE} {others}", *shown.notes])
 
 
 def gather(found: TrialClusters, why: str, bounds: ShownAtMost) -> ClusterContents:

@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from jobs.execution import runner
+from jobs.execution import runner, stored
+from jobs.models import choice
+from jobs.planning import plan as planning
 from jobs.report import contents
+from jobs.results.layout import study_folder
 from jobs.study import study as studies
 
 
@@ -42,5 +45,9 @@ def test_the_clusters_of_several_numbers_are_no_choice_between_these(tmp_path):
         "the best of one number of clusters only. Each has a consensus of its own (2, 11). No score" in shown.notes[0]
     )
     shown = contents.gather([results], "raw_silhouette", "max").clusters
-    assert shown.why.endswith("the best of the 2 whose clusters are stored")
-    assert "the best across the numbers of clusters (2, 11). No score without labels is fair" in shown.notes[0]
+    across = ", across numbers of clusters (2, 11), to all of which no score without labels is fair"
+    assert shown.why.endswith(f"the best of the 2 whose clusters are stored{across}")
+    # As `assign` and `clusters` say of a study that selects by it.
+    study = studies.load(tmp_path / "study.yaml", ["select.metric=raw_silhouette"])
+    stored.write_study(results, planning.make(study))
+    assert choice.choose(study_folder(results, "mine")).why.endswith(across)
