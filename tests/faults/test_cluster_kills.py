@@ -77,7 +77,9 @@ def test_a_killed_driver_costs_no_finished_trial_and_while_it_lives_no_other_run
     assert set(repeated(study.epochs()).values()) <= {1}
 
 
-def test_a_run_that_is_interrupted_or_terminated_is_left_resumable_and_at_once_the_second_time(study, two_at_once):
+def test_a_run_that_is_interrupted_or_terminated_is_left_resumable_and_at_once_the_second_time(
+    study, two_at_once, command
+):
     for number, left in ((signal.SIGINT, 130), (signal.SIGTERM, 3)):
         begun = len(study.epochs())
         run = study.start(*two_at_once)
@@ -96,7 +98,7 @@ def test_a_run_that_is_interrupted_or_terminated_is_left_resumable_and_at_once_t
     assert (code, err.splitlines()[-1]) == (130, "interrupted")
     study.mend()
     before = study.done()
-    code, _, err = study.start("--workers", "1").end()
+    code, _, err = study.go_on(command)
     assert code == 0, err
     study.check_whole(before)
     assert max(repeated(study.epochs()).values(), default=0) <= 3

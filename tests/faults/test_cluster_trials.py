@@ -14,7 +14,7 @@ LIMITS = "resources: {timeout_minutes: 0.2, memory_gb: 0.5}\n"
 REASONS = ("DIVERGED: ", "ERROR: RuntimeError: mine broke", "OUT_OF_MEMORY: ", "TIMEOUT: ")
 
 
-def test_what_happens_to_a_trial_is_its_own_and_is_mended_by_running_it_again(cluster, on_cluster):
+def test_what_happens_to_a_trial_is_its_own_and_is_mended_by_running_it_again(cluster, on_cluster, command):
     on_cluster.prepare(SLOW.format(pause=0.2, epochs=4, seeds=[0]) + HARMS + LIMITS)
     code, _, err = on_cluster.start("--address", cluster.address).end()
     assert code == 1
@@ -26,7 +26,7 @@ def test_what_happens_to_a_trial_is_its_own_and_is_mended_by_running_it_again(cl
     assert len(before) == 2
     on_cluster.check_whole(before, failed=REASONS)
     on_cluster.mend()
-    code, _, err = on_cluster.start("--workers", "1").end()
+    code, _, err = on_cluster.go_on(command)
     assert code == 0, err
     on_cluster.check_whole(before)
 
