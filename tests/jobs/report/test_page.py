@@ -58,12 +58,13 @@ def said(*paths, **options):
 
 
 def test_the_page_asks_for_nothing_outside_itself(results):
-    outline = Outline(page(results))
+    made = page(results)
+    outline = Outline(made)
     assert outline.references
     assert all(one.startswith("#") for one in outline.references)
     vega, draw = scripts()
-    assert page(results).count(vega) == page(results).count(draw) == 1
-    own = page(results).replace(vega, "")
+    assert made.count(vega) == made.count(draw) == 1
+    own = made.replace(vega, "")
     assert "@import" not in own
     assert "url(" not in own
 
