@@ -72,10 +72,13 @@ class FromBothEnds(LoadFileScheduling):
     """Gives files to processes in their order, but to the last process from the end.
 
     So it computes while the others mostly wait for Ray. Tests that name UMAP are given to one process as one file: each
-    process that uses it compiles it again, for ten seconds, and where it is new, for half a minute.
+    process that uses it compiles it again, for ten seconds, and where it is new, for half a minute. The claims of the
+    audit share nothing and come late: one by one they end the run of all processes at the same time.
     """
 
     def _split_scope(self, nodeid: str) -> str:
+        if "::test_no_rate_lies_beyond_its_bound[" in nodeid:
+            return nodeid
         return "umap" if "umap" in nodeid else super()._split_scope(nodeid)
 
     def _assign_work_unit(self, node: WorkerController) -> None:

@@ -152,6 +152,8 @@ class Nodes:
         others = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
         # Below `uv run pytest` a node's own processes would each send this folder to the cluster.
         others["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
+        # A worker that is started before it is known what for is one too many.
+        others |= {"RAY_enable_worker_prestart": "0", "RAY_prestart_worker_first_driver": "0"}
         return kept | access | others | {"HOME": str(self.folder)}
 
     def start_head(self) -> None:

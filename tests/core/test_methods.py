@@ -1,5 +1,8 @@
 """What holds for every file in `core/methods/`: a new method is tested by existing."""
 
+from functools import cache
+from itertools import islice
+
 import numpy as np
 import pytest
 import torch
@@ -78,12 +81,21 @@ def rows(trial, data, **arguments) -> list[tuple]:
     return [plain(row) for row in fit(trial, data, **arguments)]
 
 
+@cache
+def rows_of_four(method, *, labelled) -> list[tuple]:
+    """The rows of a trial for four clusters; only read.
+
+    At such a rate none of the methods ends with one cluster, which has no silhouette.
+    """
+    trial = config(method, n_clusters=4, optimiser={"learning_rate": 0.01})
+    return rows(trial, data_for(method, labelled=labelled), seed=0)
+
+
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_reports_in_the_course_of_a_trial_what_it_declares_and_nothing_else(method, labelled):
-    # At such a rate none of them ends with one cluster, which has no silhouette.
-    trial, data = config(method, n_clusters=4, optimiser={"learning_rate": 0.01}), data_for(method, labelled=labelled)
-    found = {name for _, scores, health, _ in rows(trial, data, seed=0) for name in (*scores, *health)}
+    trial, data = config(method, n_clusters=4), data_for(method, labelled=labelled)
+    found = {name for _, scores, health, _ in rows_of_four(method, labelled=labelled) for name in (*scores, *health)}
     own = ("loss_share_", "selected", "critic_", "generator_", "candidate_", "head_agreement", "training_helped")
     own += ("kept_epochs", "rollbacks", "start_score")
     of_steps = {name for name in found if name.startswith(own)} | set(monitor.SIGNALS)
@@ -128,8 +140,7 @@ def test_any_number_of_clusters_and_any_batch_is_finite_in_every_stage(method, n
 
 @pytest.mark.parametrize("method", METHODS)
 def test_labels_are_used_for_scores_alone(method):
-    trial = config(method, n_clusters=4)
-    labelled, unlabelled = (rows(trial, data_for(method, labelled=one), seed=0) for one in (True, False))
+    labelled, unlabelled = (rows_of_four(method, labelled=one) for one in (True, False))
     for with_labels, without in zip(labelled, unlabelled, strict=True):
         assert without[1]
         assert {name: with_labels[1][name] for name in without[1]} == without[1]
@@ -138,21 +149,26 @@ def test_labels_are_used_for_scores_alone(method):
         assert with_labels[3:] == without[3:]
 
 
-def straight_and_resumed(method, device="cpu") -> list[tuple]:
-    """A trial's rows, seen to be those of the same trial resumed after each of its epochs."""
+def straight_and_resumed(method, device="cpu", *, ahead=EPOCHS) -> list[tuple]:
+    """A trial's rows, seen to be those of the same trial resumed after each of its epochs.
+
+    After the first epoch it goes on to the end, after others for so many epochs.
+    """
     trial, data, kept, straight = config(method), data_for(method), {}, []
     for row in fit(trial, data, seed=5, device=device):
         straight.append(plain(row))
         kept[row.epoch] = row.state().to_bytes()
     for epoch, content in kept.items():
-        resumed = rows(trial, data, seed=5, device=device, resume=TrainingState.from_bytes(content, device)[0])
-        assert straight[:epoch] + resumed == straight, f"resumed after epoch {epoch}"
+        on = fit(trial, data, seed=5, device=device, resume=TrainingState.from_bytes(content, device)[0])
+        resumed = [plain(row) for row in islice(on, ahead if epoch > 1 else None)]
+        assert resumed == straight[epoch : epoch + len(resumed)], f"resumed after epoch {epoch}"
+        assert len(resumed) == min(len(straight) - epoch, ahead if epoch > 1 else EPOCHS)
     return straight
 
 
 @pytest.mark.parametrize("method", [*METHODS, *STAGED], ids=str)
-def test_resumed_after_any_epoch_it_goes_on_as_if_nothing_had_been(method):
-    straight_and_resumed(method)
+def test_resumed_after_any_epoch_it_goes_on_as_if_nothing_had_been(method, repeats):
+    straight_and_resumed(method, ahead=repeats(1))
 
 
 @pytest.mark.parametrize("method", METHODS)

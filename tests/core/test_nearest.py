@@ -11,10 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
+from core.config.schema import Mistakes
+from core.config.trial import read_trial
 from core.data import prepared
+from core.data.dataset import Dataset
 from core.evaluation import nearest
 from core.evaluation.shared_neighbours import ROUNDS
 from core.training.candidate import Candidate
+from core.training.fit import fit
 from core.views.neighbours import Views
 
 
@@ -195,30 +199,35 @@ class _Full:
     free = 0
 
 
-TRIAL = """
-import sys, numpy as np, torch
-from core.evaluation import nearest
-find = nearest._found
-def counted(*given):
-    print("made", flush=True)
-    return find(*given)
-nearest._found, nearest._QUICK = counted, 0
-from core.config.schema import Mistakes
-from core.config.trial import read_trial
-from core.data.dataset import Dataset
-from core.training.fit import fit
-draw = np.random.default_rng(0)
-data = Dataset("blobs", draw.normal(size=(3000, 8)).astype(np.float32), None, (), "blobs")
-trial = {"views": {"name": "neighbours"}, "n_clusters": 3, "epochs": 1, "encoder": {"name": "mlp", "widths": [8]}}
-trial["method"] = "cc"
-list(fit(read_trial(trial, (), Mistakes()), data, seed=int(sys.argv[1])))
+def trial(seed):
+    """A trial whose views are neighbours."""
+    data = Dataset("blobs", rows(3000, 8), None, (), "blobs")
+    values = {"views": {"name": "neighbours"}, "n_clusters": 3, "epochs": 1, "method": "cc"}
+    values["encoder"] = {"name": "mlp", "widths": [8]}
+    list(fit(read_trial(values, (), Mistakes()), data, seed=seed))
+
+
+# Says when it has imported everything, and begins when it is told to.
+ANOTHER = """
+from tests.core import test_nearest as here
+found, made = here.nearest._found, []
+here.nearest._found, here.nearest._QUICK = lambda *given: made.append(given) or found(*given), 0
+print("ready", flush=True)
+input()
+here.trial(0)
+print(len(made))
 """
 
 
-def test_trials_that_start_together_and_later_ones_make_neighbours_once():
-    command = [sys.executable, "-c", TRIAL]
-    together = [subprocess.Popen([*command, str(seed)], stdout=subprocess.PIPE, text=True) for seed in range(2)]
-    outputs = [one.communicate()[0] for one in together]
-    later = subprocess.run([*command, "2"], stdout=subprocess.PIPE, text=True, check=True)
-    assert [one.returncode for one in together] == [0, 0]
-    assert "".join([*outputs, later.stdout]).count("made") == 1
+def test_trials_that_start_together_and_later_ones_make_neighbours_once(monkeypatch, root):
+    made = kept(monkeypatch)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", ANOTHER], cwd=root, **pipes) as other:
+        assert other.stdout.readline() == "ready\n"
+        other.stdin.write("\n")
+        other.stdin.flush()
+        trial(1)
+        theirs, _ = other.communicate()
+    trial(2)
+    assert other.returncode == 0
+    assert int(theirs) + len(made) == 1

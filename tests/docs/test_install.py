@@ -16,7 +16,7 @@ def test_a_folder_of_wheels_is_all_that_an_installation_needs(root, tmp_path):
     subprocess.run(["uv", "build", "--quiet", "--wheel", "--out-dir", tmp_path / "wheelhouse", root], check=True)
     (tmp_path / "studies").mkdir()
     study = yaml.safe_load((root / "studies" / "quickstart.yaml").read_text()) | {"seeds": [0]}
-    study["trial"]["epochs"] = 1
+    study["trial"] |= {"epochs": 1, "encoder": {"name": "mlp", "widths": [8]}}
     (tmp_path / "studies" / "quickstart.yaml").write_text(yaml.safe_dump(study, sort_keys=False))
     (install,) = (one.text for one in blocks(root / "docs" / "cluster.md") if "--no-index" in one.text)
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "VIRTUAL_ENV"))}

@@ -1,9 +1,11 @@
 """The notebooks of docs run from the first cell to the last, show what they speak of, and lie there without outputs."""
 
+import asyncio
 import json
 
 import nbformat
 import pytest
+from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
 from tests.docs.pages import ROOT
@@ -11,11 +13,16 @@ from tests.docs.pages import ROOT
 NOTEBOOKS = sorted((ROOT / "docs" / "notebooks").glob("*.ipynb"))
 
 
-def run(path, folder):
-    """The notebook after its cells were run in a folder."""
-    notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": str(folder)}})
-    return client.execute()
+def run(notebook, kernel, **options):
+    """The notebook, or that of the name, after its cells were run, with no name left of the notebook before."""
+    if isinstance(notebook, str):
+        notebook = nbformat.read(ROOT / "docs" / "notebooks" / f"{notebook}.ipynb", as_version=4)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell("%reset -f"))
+    client = NotebookClient(notebook, timeout=300, km=kernel, **options)
+    try:
+        return client.execute()
+    finally:
+        client.kc.stop_channels()
 
 
 def shown(notebook):
@@ -33,6 +40,15 @@ def folder(tmp_path_factory):
     return tmp_path_factory.mktemp("notebooks")
 
 
+@pytest.fixture(scope="module")
+def kernel(folder):
+    """One kernel for all: each would import torch and the others again."""
+    started = AsyncKernelManager(kernel_name="python3")
+    asyncio.run(started.start_kernel(cwd=str(folder)))
+    yield started
+    asyncio.run(started.shutdown_kernel(now=True))
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_is_kept_without_outputs_and_is_short(path):
     content = json.loads(path.read_text(encoding="utf-8"))
@@ -43,8 +59,8 @@ def test_a_notebook_is_kept_without_outputs_and_is_short(path):
     assert len(content["cells"]) < 25
 
 
-def test_the_first_study_shows_a_bar_and_a_leaderboard(folder):
-    html, texts = shown(run(ROOT / "docs" / "notebooks" / "first-study.ipynb", folder))
+def test_the_first_study_shows_a_bar_and_a_leaderboard(kernel):
+    html, texts = shown(run("first-study", kernel))
     assert '<progress value="12.000" max="12"' in html
     assert "12/12 done" in html
     assert "(12, 0)" in texts
@@ -53,8 +69,8 @@ def test_the_first_study_shows_a_bar_and_a_leaderboard(folder):
     assert "conclus next" not in texts
 
 
-def test_results_are_read(folder):
-    html, texts = shown(run(ROOT / "docs" / "notebooks" / "reading-results.ipynb", folder))
+def test_results_are_read(kernel, folder):
+    html, texts = shown(run("reading-results", kernel))
     assert "results in results-wine of wine" in texts
     assert "['differences', 'values', 'slices']" in texts
     assert "luck (the seed)" in html
@@ -62,16 +78,15 @@ def test_results_are_read(folder):
     assert (folder / "wine.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_the_estimator_is_fitted(folder):
-    _, texts = shown(run(ROOT / "docs" / "notebooks" / "estimator.ipynb", folder))
+def test_the_estimator_is_fitted(kernel):
+    _, texts = shown(run("estimator", kernel))
     assert "epoch 3 of 3: loss" in texts
     assert "(1797, 256)" in texts
 
 
-def test_a_mistake_in_a_notebook_is_shown_in_words_alone(folder):
+def test_a_mistake_in_a_notebook_is_shown_in_words_alone(kernel):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("import conclus\nconclus.open('nowhere')")])
-    client = NotebookClient(notebook, timeout=300, allow_errors=True, resources={"metadata": {"path": str(folder)}})
-    (output,) = client.execute().cells[0].outputs
+    (output,) = run(notebook, kernel, allow_errors=True).cells[1].outputs
     assert (output.output_type, output.ename) == ("error", "UserError")
     assert output.traceback == [
         "UserError: There is no results folder 'nowhere': give the folder that `conclus run` wrote to."

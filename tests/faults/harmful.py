@@ -9,13 +9,32 @@ from typing import Literal
 import torch
 
 from core.config.schema import NonNegativeFloat
+from core.evaluation.clustering import predict
+from core.evaluation.metrics import contingency, nmi
+from core.evaluation.outputs import Scores
+from core.evaluation.scoring import Scoring
 from core.methods.cc import Method as Base
 
 HERE = Path(__file__).parent
 
 
+class NmiAlone(Scoring):
+    """The NMI of the head. For more scores each process of a trial would import scikit-learn: a third of its start."""
+
+    def __init__(self, trial):
+        self.samples, self.labels = trial.samples, trial.data.part("train").labels
+
+    def __call__(self, method, *, due, **_):
+        if not due:
+            return None
+        clusters = predict(method, self.samples).probabilities.argmax(dim=1).numpy()
+        return Scores({"nmi": nmi(contingency(clusters, self.labels))}, {})
+
+
 class Method(Base):
     """CC; where there is no file `mended` beside this one, it pauses and its second epoch goes as `harm` says."""
+
+    scores = ("nmi",)
 
     def __init__(
         self,
@@ -40,6 +59,9 @@ class Method(Base):
     def losses(self, batch):
         found = super().losses(batch)
         return found | {"loss": found["loss"] * self.factor}
+
+    def scoring(self, trial):
+        return NmiAlone(trial)
 
     def none(self):
         pass

@@ -14,7 +14,7 @@ LIMITS = "resources: {timeout_minutes: 0.2, memory_gb: 0.5}\n"
 REASONS = ("DIVERGED: ", "ERROR: RuntimeError: mine broke", "OUT_OF_MEMORY: ", "TIMEOUT: ")
 
 
-def test_what_happens_to_a_trial_is_its_own_and_is_mended_by_running_it_again(cluster, on_cluster):
+def test_what_happens_to_a_trial_is_its_own_and_is_mended_by_running_it_again(cluster, on_cluster, command):
     on_cluster.prepare(SLOW.format(pause=0.2, epochs=4, seeds=[0]) + HARMS + LIMITS)
     code, _, err = on_cluster.start("--address", cluster.address).end()
     assert code == 1
@@ -26,7 +26,7 @@ def test_what_happens_to_a_trial_is_its_own_and_is_mended_by_running_it_again(cl
     assert len(before) == 2
     on_cluster.check_whole(before, failed=REASONS)
     on_cluster.mend()
-    code, _, err = on_cluster.start("--address", cluster.address).end()
+    code, _, err = on_cluster.go_on(command)
     assert code == 0, err
     on_cluster.check_whole(before)
 
@@ -52,7 +52,7 @@ def test_a_node_that_lacks_the_data_fails_its_trials_alone(cluster, on_cluster):
 
 def test_where_the_first_trials_fail_alike_no_other_is_started(cluster, on_cluster):
     on_cluster.prepare(SLOW.format(pause=0.2, epochs=3, seeds=list(range(12))))
-    broken = ("--address", cluster.address, "--set", "method.harm=crash")
+    broken = ("--address", cluster.address, "--workers", "2", "--set", "method.harm=crash")
     code, _, err = on_cluster.start(*broken).end()
     assert code == 1
     (line,) = (one for one in err.splitlines() if one.startswith("paused"))

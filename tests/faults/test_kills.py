@@ -19,10 +19,10 @@ def study(folder):
     return folder
 
 
-def go_on(study, before):
+def go_on(study, before, command):
     """Runs the study again, in one process, to its end."""
     study.mend()
-    code, out, err = study.start("--workers", "1").end()
+    code, out, err = study.go_on(command)
     assert code == 0, err
     assert "Ranked by nmi" in out
     assert f"{len(SEEDS)} trials, {len(before)} done before" in err
@@ -41,16 +41,16 @@ def test_a_killed_worker_costs_no_trial(study):
     study.check_whole({})
 
 
-def test_a_killed_driver_costs_no_finished_trial(study):
+def test_a_killed_driver_costs_no_finished_trial(study, command):
     run = study.start("--workers", "2")
     run.wait_until(study.done)
     os.kill(run.process.pid, signal.SIGKILL)
     run.end()
-    go_on(study, study.done())
+    go_on(study, study.done(), command)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_ctrl_c_keeps_everything_and_says_how_to_go_on(study, workers):
+def test_ctrl_c_keeps_everything_and_says_how_to_go_on(study, workers, command):
     run = study.start("--workers", workers)
     run.wait_until(study.done)
     run.interrupt()
@@ -60,11 +60,11 @@ def test_ctrl_c_keeps_everything_and_says_how_to_go_on(study, workers):
     assert "Ranked by nmi" in out
     before = study.done()
     assert 1 <= len(before) < len(SEEDS)
-    go_on(study, before)
+    go_on(study, before, command)
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_sigusr1_ends_resumable_however_often_it_comes(study, workers):
+def test_sigusr1_ends_resumable_however_often_it_comes(study, workers, command):
     run = study.start("--workers", workers)
     run.wait_until(study.done)
     for _ in range(3):
@@ -76,11 +76,11 @@ def test_sigusr1_ends_resumable_however_often_it_comes(study, workers):
     assert "go on with: conclus run study.yaml" in err
     before = study.done()
     assert 1 <= len(before) < len(SEEDS)
-    go_on(study, before)
+    go_on(study, before, command)
     assert not repeated(study.epochs())
 
 
-def test_sigusr1_leaves_long_epochs_the_time_to_end(folder):
+def test_sigusr1_leaves_long_epochs_the_time_to_end(folder, command):
     folder.prepare(SLOW.format(pause=3, epochs=2, seeds=[0, 1]))
     run = folder.start("--workers", "2")
     run.wait_until(lambda: len(folder.epochs()) == 2)
@@ -88,16 +88,16 @@ def test_sigusr1_leaves_long_epochs_the_time_to_end(folder):
     code, _, err = run.end()
     assert code == 3, err
     folder.mend()
-    assert folder.start("--workers", "1").end()[0] == 0
+    assert folder.go_on(command)[0] == 0
     folder.check_whole({})
     assert not repeated(folder.epochs())
 
 
-def test_ctrl_c_twice_leaves_at_once_and_costs_one_epoch(study):
+def test_ctrl_c_twice_leaves_at_once_and_costs_one_epoch(study, command):
     run = study.start("--workers", "1", "--set", "method.harm=interrupt_twice")
     code, _, err = run.end()
     assert (code, err.splitlines()[-1]) == (130, "interrupted")
     study.mend()
-    code, _, err = study.start("--workers", "1", "--set", "method.harm=interrupt_twice").end()
+    code, _, err = study.go_on(command, "--set", "method.harm=interrupt_twice")
     assert code == 0, err
     assert list(repeated(study.epochs()).values()) == [1]

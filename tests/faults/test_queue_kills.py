@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from jobs.results import reader
 from jobs.results.schema import Attempt
 from jobs.results.writer import write
 from jobs.study import study, trust
+from tests.faults.runs import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -102,13 +102,6 @@ class Shell:
 
     def runs(self):
         return [line.split() for line in (self.folder / "runs").read_text().splitlines()]
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + 300
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 @pytest.fixture

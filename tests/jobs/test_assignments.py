@@ -5,7 +5,6 @@ import math
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -201,9 +200,11 @@ def test_two_machines_merged_keep_each_its_own(run, command):
     assert "of another attempt at it" in err
 
 
+# Two processes that are killed, each with its results; what both import is imported once.
 CHILD = """
 import os, signal, sys
 sys.path.insert(0, ROOT)
+import conclus, jobs.execution.trial
 from jobs.models import assignments
 from jobs.results import local
 whole, through = local.put_through, local._write_through
@@ -221,24 +222,26 @@ def write(path, data):
 
 from jobs.results import storage
 storage.put_through, local._write_through = put, write
-sys.argv = ["conclus", "run", "s.yaml", "--workers", "1", "--set", "seeds=[0]", "--set", "learning_rate=0.01"]
-import conclus
-conclus.main()
+for WHEN in ("while", "after"):
+    if (pid := os.fork()) == 0:
+        sys.argv = ["conclus", "run", "s.yaml", "--workers", "1", "--results", WHEN]
+        sys.argv += ["--set", "seeds=[0]", "--set", "learning_rate=0.01"]
+        conclus.main()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 """
 
 
-@pytest.mark.parametrize("when", ["while", "after"])
-def test_killed_while_it_writes_the_next_run_has_the_clusters_of_its_own_attempt(folder, run, command, root, when):
-    code = CHILD.replace("ROOT", repr(str(root))).replace("WHEN", repr(when))
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert child.returncode == -signal.SIGKILL
-    assert [one["status"] for one in rows().values()] == ["running"]
-    assert len(kept()) == (when == "after")
-    run(*ONE)
-    (row,) = rows().values()
-    assert [file.name for file in kept()] == [f"{row['trial_key']}.{row['attempt_id']}.pq"]
-    assert command("assign")[0] == 0
-    assert not [one for one in Path("results/study=s/_assignments").iterdir() if one.name.startswith(".")]
+def test_killed_while_it_writes_the_next_run_has_the_clusters_of_its_own_attempt(folder, run, command, root):
+    code = CHILD.replace("ROOT", repr(str(root)))
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    for when in ("while", "after"):
+        assert [one["status"] for one in rows(when).values()] == ["running"]
+        assert len(kept(when)) == (when == "after")
+        run(*ONE, results=when)
+        (row,) = rows(when).values()
+        assert [file.name for file in kept(when)] == [f"{row['trial_key']}.{row['attempt_id']}.pq"]
+        assert command("assign", when)[0] == 0
+        assert not [one for one in Path(when, "study=s", "_assignments").iterdir() if one.name.startswith(".")]
 
 
 # A stranger's files

@@ -12,8 +12,8 @@ CLAIMS = audit.claims()
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=lambda one: f"{one.what}: {one.cell}")
-def test_no_rate_lies_beyond_its_bound(claim):
-    row = claim.row(audit.SMALL)
+def test_no_rate_lies_beyond_its_bound(claim, repeats):
+    row = claim.row(audit.SMALL * min(1.0, repeats(1) / 2))  # with -m counts the whole small form, else a half of it
     assert not row.is_beyond, row.told()
 
 

@@ -3,7 +3,6 @@
 import itertools
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -275,9 +274,11 @@ def test_a_state_that_cannot_be_used_costs_only_its_epochs_and_is_told(run, harm
     assert [one["value"] for one in row(6)["history"]] == [one["value"] for one in row(6, "straight")["history"]]
 
 
+# Two processes that are killed, each with its results; what both import is imported once.
 CHILD = """
 import os, signal, sys
 sys.path.insert(0, ROOT)
+import conclus, jobs.execution.trial
 from jobs.results import local, storage
 whole, through = local.put_through, local._write_through
 
@@ -293,21 +294,22 @@ def write(path, data):
     through(path, data)
 
 storage.put_through, local._write_through = put, write
-sys.argv = ["conclus", "run", "s.yaml", "--workers", "1", "--set", "epochs=4"]
-import conclus
-conclus.main()
+for WHEN in ("while", "after"):
+    if (pid := os.fork()) == 0:
+        sys.argv = ["conclus", "run", "s.yaml", "--workers", "1", "--results", WHEN, "--set", "epochs=4"]
+        conclus.main()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
 """
 
 
-@pytest.mark.parametrize("when", ["while", "after"])
-def test_killed_while_it_writes_a_state_nothing_of_half_of_it_is_read(run, root, when):
-    code = CHILD.replace("ROOT", repr(str(root))).replace("WHEN", repr(when))
-    child = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
-    assert child.returncode == -signal.SIGKILL
-    assert len([one for one in states() if one.suffix == ".pt"]) == (when == "after")
-    run(6)
-    assert row(6)["continued_from"].endswith(":4") == (when == "after")
-    assert "RESTARTED" not in row(6)["reason"]
+def test_killed_while_it_writes_a_state_nothing_of_half_of_it_is_read(run, root):
+    code = CHILD.replace("ROOT", repr(str(root)))
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    for when in ("while", "after"):
+        assert len([one for one in states(when) if one.suffix == ".pt"]) == (when == "after")
+        run(6, results=when)
+        assert row(6, when)["continued_from"].endswith(":4") == (when == "after")
+        assert "RESTARTED" not in row(6, when)["reason"]
 
 
 def test_strange_names_among_the_states_are_passed_over(run):

@@ -11,11 +11,12 @@ import pytest
 from jobs.results import compact, debris, storage, writer
 from jobs.results.schema import Attempt
 
-WRITE = """import os, sys
+WRITE = """import os, sys, threading
 from pathlib import Path
 from jobs.results import storage
-os.fsync = lambda _: (print("there", flush=True), sys.stdin.read())
-storage.put(Path(sys.argv[1]), b"content")
+os.fsync = lambda _: (sys.stdout.write("there\\n"), sys.stdout.flush(), sys.stdin.read())
+for one in sys.argv[1:]:
+    threading.Thread(target=storage.put, args=(Path(one), b"content")).start()
 """
 PLACES = ["study=s/trials/a.parquet", "study=s/compact/b.parquet", "study=s/checkpoints/c.pt", "study=s/study.json",
           "study=s/models/key/best_model.pt", "study=s/logs/x.txt", "_queue/1.json"]  # fmt: skip
@@ -23,12 +24,13 @@ PLACES = ["study=s/trials/a.parquet", "study=s/compact/b.parquet", "study=s/chec
 
 @pytest.fixture
 def writing(tmp_path, root):
-    """Processes that stand still while they write into each of the places."""
+    """Two processes that stand still while they write: one into the last of the places, one into all others."""
     env = os.environ | {"PYTHONPATH": str(root)}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    begun = [subprocess.Popen([sys.executable, "-c", WRITE, str(tmp_path / one)], env=env, **pipes) for one in PLACES]
-    for one in begun:
-        assert one.stdout.readline() == "there\n"
+    parts = [[tmp_path / one for one in part] for part in (PLACES[:-1], PLACES[-1:])]
+    begun = [subprocess.Popen([sys.executable, "-c", WRITE, *part], env=env, **pipes) for part in parts]
+    for one, part in zip(begun, parts, strict=True):
+        assert [one.stdout.readline() for _ in part] == ["there\n"] * len(part)
     yield begun
     for one in begun:
         one.kill()
@@ -46,9 +48,8 @@ def test_orphans_go_wherever_they_lie_and_the_living_go_on(tmp_path, writing):
     assert temporary(tmp_path) == places
     compact.compact(str(tmp_path))
     assert temporary(tmp_path) == places
-    for one in writing[:-1]:
-        os.kill(one.pid, signal.SIGKILL)
-        one.wait()
+    os.kill(writing[0].pid, signal.SIGKILL)
+    writing[0].wait()
     compact.compact(str(tmp_path))
     assert temporary(tmp_path) == ["_queue"]
     writing[-1].communicate("", timeout=60)
@@ -58,7 +59,7 @@ def test_orphans_go_wherever_they_lie_and_the_living_go_on(tmp_path, writing):
 
 def test_a_run_sweeps_even_where_it_has_nothing_to_do(tmp_path, command, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    trial = "{data: digits, encoder: {name: mlp, widths: [8]}, epochs: 1}"
+    trial = "{data: digits, encoder: {name: mlp, widths: [8]}, epochs: 1, method: cc}"
     (tmp_path / "s.yaml").write_text(f"study: s\ntrial: {trial}\n")
     assert command("run", "s.yaml", "--workers", 1)[0] == 0
     gone = subprocess.Popen(["true"])

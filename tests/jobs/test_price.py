@@ -8,7 +8,13 @@ from jobs.results.writer import new_attempt_id, write
 from jobs.study import study
 
 TEXT = """study: s
-trial: {data: {name: file, path: mine.csv}, n_clusters: 2, batch_size: 8, epochs: 3, encoder: {name: mlp, widths: [4]}}
+trial:
+  data: {name: file, path: mine.csv}
+  n_clusters: 2
+  method: cc
+  batch_size: 8
+  epochs: 3
+  encoder: {name: mlp, widths: [4]}
 seeds: [0, 1, 2, 3, 4, 5]
 resources: {cpu: 2}
 """

@@ -22,7 +22,12 @@ from jobs.study.space import Integer, LogUniform, Uniform, Values
 from jobs.study.study import load
 
 STUDY = """study: s
-trial: {data: digits, encoder: {name: mlp, widths: [8]}, method: cc, epochs: 3, evaluation: {every: 3}}
+trial:
+  data: {name: scikit-learn, table: iris}
+  encoder: {name: mlp, widths: [8]}
+  method: cc
+  epochs: 3
+  evaluation: {every: 3}
 space: {learning_rate: {log_uniform: [1.0e-4, 1.0e-2]}, cluster_temperature: {grid: [0.5, 1.0]}}
 seeds: [0, 1]
 search: {name: optuna, trials: 3}

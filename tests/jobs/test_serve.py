@@ -33,13 +33,21 @@ PLAN = {"trials": [[f"t{i}", "c", i] for i in range(4)], "select": {"metric": "n
 STUDY = """study: long
 trial:
   data: {name: file, path: mine.csv}
-  method: cc
+  method: ./calm.py
   encoder: {name: mlp, widths: [4]}
   n_clusters: 2
   batch_size: 8
   epochs: 3
   evaluation: {every: 1}
 seeds: [0, 1, 2]
+"""
+# A trial that is only watched needs not to keep a core busy.
+CALM = """import time
+from core.methods.cc import Method as Base
+
+class Method(Base):
+    def begin_epoch(self, *_):
+        time.sleep(0.05)
 """
 
 
@@ -204,6 +212,7 @@ def test_a_study_is_seen_while_it_runs_and_stopped_by_its_buttons(root, tmp_path
     rows = "".join(f"{i % 2 * 9 + i / 10},{i % 3},{'ab'[i % 2]}\n" for i in range(20))
     (tmp_path / "mine.csv").write_text("u,v,label\n" + rows)
     (tmp_path / "study.yaml").write_text(STUDY)
+    (tmp_path / "calm.py").write_text(CALM)
     run = [sys.executable, str(root / "conclus.py"), "run", "study.yaml", "--workers", "1"]
     subprocess.run([*run, "--quiet"], cwd=tmp_path, check=True, capture_output=True)
     last, *_ = (tmp_path / "results" / "study=long" / "trials").glob("*.parquet")

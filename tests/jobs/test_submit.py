@@ -87,13 +87,11 @@ def jobs_of(nodes, study):
 
 def in_two_terminals(root, *arguments):
     """Exit code and standard error of the same command, started twice at the same moment; once as on Windows."""
-    ways = (["-m", "conclus"], [root / "tests" / "jobs" / "like_windows.py"])
+    words = [*map(str, arguments)]
+    ways = (["-m", "conclus", *words], [root / "tests" / "jobs" / "like_windows.py", json.dumps([words])])
     env = os.environ | {"PYTHONPATH": str(root)}
-    both = [
-        subprocess.Popen([sys.executable, *way, *map(str, arguments)], env=env, stderr=subprocess.PIPE, text=True)
-        for way in ways
-    ]
-    errors = [one.communicate(timeout=120)[1] for one in both]
+    both = [subprocess.Popen([sys.executable, *way], env=env, stderr=subprocess.PIPE, text=True) for way in ways]
+    errors = [one.communicate(timeout=300)[1] for one in both]
     return [(one.returncode, " ".join(err.split())) for one, err in zip(both, errors, strict=True)]
 
 

@@ -124,8 +124,9 @@ def test_what_conclus_would_not_write_is_not_counted(tmp_path, command, column, 
     assert (code, f"({column} is no" in err) == (0, True)
 
 
-def test_a_trial_that_was_interrupted_killed_and_resumed_counts_each_second_once(tmp_path, command):
-    folder = Folder(tmp_path, dict(os.environ) | {provenance.BY: "ann"})
+def test_a_trial_that_was_interrupted_killed_and_resumed_counts_each_second_once(tmp_path, command, monkeypatch):
+    monkeypatch.setenv(provenance.BY, "ann")
+    folder = Folder(tmp_path)
     folder.prepare(SLOW.format(pause=0.1, epochs=16, seeds=[0]))
     try:
         began = time.monotonic()
@@ -137,7 +138,7 @@ def test_a_trial_that_was_interrupted_killed_and_resumed_counts_each_second_once
         run.wait_until(lambda: len(folder.epochs()) >= 14)
         os.kill(run.process.pid, signal.SIGKILL)
         run.end()
-        code, _, err = folder.start("--workers", "1").end()
+        code, _, err = folder.go_on(command)
         assert code == 0, err
         wall = time.monotonic() - began
     finally:

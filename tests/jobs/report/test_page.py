@@ -20,6 +20,7 @@ from jobs.report.headline import findings
 from jobs.report.markup import Markup, tag
 from jobs.report.reading import Reading
 from jobs.results.reader import load, read_results
+from tests.jobs.report.conftest import Store
 
 EVIL = "<script>document.title='taken'</script>\"'&"
 
@@ -57,13 +58,21 @@ def said(*paths, **options):
     return {one.about: one.text for one in findings(gather(list(map(str, paths)), "nmi", "max", **options))}
 
 
-def test_the_page_asks_for_nothing_outside_itself(results):
-    outline = Outline(page(results))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The page of `results`."""
+    store = Store(tmp_path_factory.mktemp("whole"))
+    store.fill()
+    return page(store.path)
+
+
+def test_the_page_asks_for_nothing_outside_itself(whole):
+    outline = Outline(whole)
     assert outline.references
     assert all(one.startswith("#") for one in outline.references)
     vega, draw = scripts()
-    assert page(results).count(vega) == page(results).count(draw) == 1
-    own = page(results).replace(vega, "")
+    assert whole.count(vega) == whole.count(draw) == 1
+    own = whole.replace(vega, "")
     assert "@import" not in own
     assert "url(" not in own
 
@@ -117,7 +126,7 @@ def test_markup_escapes_texts_and_attributes_alone():
     assert tag("p", ["a", Markup("<b>")], x=1.25) == '<p x="1.2">a<b></p>'
 
 
-def test_the_conclusions_come_first_and_in_words(results):
+def test_the_conclusions_come_first_and_in_words(results, whole):
     texts = said(results)
     assert texts["Best"].startswith("instance_temperature=")
     assert "learning_rate=0.0005" in texts["Best"]
@@ -125,7 +134,7 @@ def test_the_conclusions_come_first_and_in_words(results):
     assert "seeds" in texts["Tied"]
     assert "uses the labels" in texts["Chosen by"]
     assert texts["Trials"] == "18 of 18 finished."
-    assert page(results).index("nmi 0.") < page(results).index("<table")
+    assert whole.index("nmi 0.") < whole.index("<table")
 
 
 def test_conclusions_on_a_data_set_have_a_person_s_own_name_for_it(store):
@@ -196,8 +205,8 @@ def test_a_loss_is_ranked_where_nothing_rescales_it(store):
     assert "ranked by loss" in page(store.path, metric="loss", mode="min")
 
 
-def test_every_part_is_there(results):
-    text = page(results)
+def test_every_part_is_there(whole):
+    text = whole
     for part in (
         "conclusions",
         "leaderboard",
@@ -229,14 +238,14 @@ def test_rows_without_histories_labels_or_repeats_make_a_page_too(store):
     assert "unverified" in text
 
 
-def test_what_matters_is_said_with_its_interval_and_drawn_with_marks_of_their_own(results):
+def test_what_matters_is_said_with_its_interval_and_drawn_with_marks_of_their_own(results, whole):
     told = re.fullmatch(
         r"Of the variance between trials learning_rate (\d+)% \((\d+)% … (\d+)%\); luck \(the seed\) \d+%.",
         said(results)["Matters"],
     )
     share, low, high = map(int, told.groups())
     assert 80 <= low <= share <= high <= 100
-    part = re.search(r'<section id="importance".*?</section>', page(results), re.DOTALL)[0]
+    part = re.search(r'<section id="importance".*?</section>', whole, re.DOTALL)[0]
     names = ("learning_rate", "instance_temperature", "instance_temperature x learning_rate", "luck (the seed)")
     assert [part.find(f">{name}<") for name in names] == sorted(part.find(f">{name}<") for name in names)
     assert (part.count("mark square"), part.count("mark unknown"), part.count('class="bar"')) == (1, 2, 4)
@@ -316,8 +325,9 @@ def test_origins_tell_studies_and_versions_apart(store):
     assert (first.trials, second.trials, first.planned) == (18, 9, None)
     assert first.seconds == pytest.approx(sum(one.seconds for one in rows))
     assert (first.elsewhere, second.elsewhere) == (1, 0)
-    assert "2 versions of the training code" in page(store.path)
-    assert "1 trial went on on another kind of device" in page(store.path)
+    text = page(store.path)
+    assert "2 versions of the training code" in text
+    assert "1 trial went on on another kind of device" in text
 
 
 # Places in drawings
@@ -398,8 +408,8 @@ def test_losses_of_two_methods_share_no_axis_and_one_epoch_is_no_curve(store):
     assert "nmf" not in sections["curves"]
 
 
-def test_without_topics_there_is_no_such_part(results, store):
-    assert '<section id="topics"' not in page(results)
+def test_without_topics_there_is_no_such_part(whole, store):
+    assert '<section id="topics"' not in whole
     rows = topical(store)
     for row in rows:
         row.topics, row.history = None, []
