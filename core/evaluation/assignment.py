@@ -17,8 +17,8 @@ class Assignment:
     Attributes:
         clusters: the cluster of each sample, (n,), from 0.
         probabilities: the probability of that cluster, (n,); None for a method without a cluster head.
-        seconds: the second-best cluster, (n,): the one with the second-largest probability or, without a head, with
-            the second-nearest centroid. None if there is one cluster only.
+        seconds: the second-best cluster, (n,): the one with the second-largest probability, of equal ones and without a
+            head the one with the nearest centre. None if there is one cluster only.
         distances: the Euclidean distance to the centre of the sample's cluster, (n,), from 0 to 2: between features of
             length 1. NaN if the centre is not known.
     """
@@ -47,17 +47,25 @@ def assigned(
     for rows in blocks(n):
         chosen = clusters[rows]
         distances[rows] = np.linalg.norm(features[rows] - centres[chosen], axis=1)
-        if probabilities is None:
-            scores = features[rows] @ centres.T - np.square(centres).sum(axis=1) / 2
-        else:
-            scores = probabilities[rows].copy()
+        scores = _nearness(features[rows], centres) if probabilities is None else probabilities[rows].copy()
         places = np.arange(len(chosen)), chosen
         if best is not None:
             best[rows] = scores[places]
         if seconds is not None:
             scores[places] = -np.inf
             seconds[rows] = scores.argmax(axis=1)
+            # A sure sample has no probability left for the others, and clusters of the input share what is left evenly.
+            equal = scores == scores.max(axis=1, keepdims=True)
+            tied = np.flatnonzero(equal.sum(axis=1) > 1)
+            near = _nearness(features[rows][tied], centres)
+            seconds[rows.start + tied] = np.where(equal[tied], near, -np.inf).argmax(axis=1)
     return Assignment(clusters, best, seconds, distances)
+
+
+def _nearness(features: Matrix, centres: Matrix) -> Matrix:
+    """Higher for a nearer one of the centres (K, dim), (n, K); lowest for those that are not known."""
+    found = features @ centres.T - np.square(centres).sum(axis=1) / 2
+    return np.nan_to_num(found, copy=False, nan=float(np.finfo(np.float32).min))
 
 
 def centres_of(features: Matrix, clusters: NDArray[np.int64], n_clusters: int) -> Matrix:

@@ -257,7 +257,7 @@ def read_texts(file: Path, text: str, labels: str | None, *, allow_empty: bool =
     table, notes = _with_texts(file, text)
     names: list[str] = table.column_names
     if names.count(text) != 1:
-        raise fault(file, f"`text: {text}` must name one of its columns: {listed(names)}")
+        raise fault(file, f"`text` must name one of its columns, and none is {text!r}: {listed(names)}")
     found = label_key(file, [name for name in names if name != text], labels)
     others = [name for name in names if name not in {text, found}]
     return Texts(

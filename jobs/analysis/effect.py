@@ -357,7 +357,11 @@ def _notes(trials: Trials, key: str, own: Sequence[str], reference: int | None) 
     if is_loss(trials.column) and not rescales_loss(key, trials.plug_ins):
         notes += _ruler_notes(trials, key)
     if reference is not None:
-        notes.append(f"Each value is compared with {factor.levels[reference]}, the one with the most trials.")
+        counts = np.bincount(factor.codes[factor.codes >= 0])
+        if (counts == counts.max()).sum() == 1:
+            notes.append(f"Each value is compared with {factor.levels[reference]}, the one with the most trials.")
+        else:
+            notes.append(f"Each value is compared with {factor.levels[reference]}; none has more trials.")
     if own:
         notes.append(f"Options that only some of its values have go with it: {', '.join(own)}.")
     if missing := int((factor.codes < 0).sum()):

@@ -136,7 +136,8 @@ def refuse_mixed(table: pa.Table) -> None:
     if of:
         raise MixedError(
             f"Trials are compared by consensus only within one {of}, and these have several",
-            _PLACE[of].format(number(one)),
+            # What is read from a store stands in a command that is copied: digits alone, whoever wrote it.
+            _PLACE[of].format(number(one)) if number(one).isdecimal() else _PLACE[of].partition(" ")[0],
             "or name another metric, as --metric raw_silhouette." + (f" {NO_FAIR_SCORE}" if of == NUMBER else ""),
         )
 

@@ -76,7 +76,7 @@ def _best(results: str, folder: Place, where: str, wanted: tuple[str | None, str
     """The trial of the best configuration with the smallest seed, and a sentence on how good it is."""
     from jobs.analysis.comparison import leaderboards
     from jobs.analysis.leaderboard import wanted_columns
-    from jobs.analysis.scores import metric_name
+    from jobs.analysis.scores import across_numbers, metric_name
     from jobs.results.header import FINISHED
     from jobs.results.layout import study_name
 
@@ -96,7 +96,8 @@ def _best(results: str, folder: Place, where: str, wanted: tuple[str | None, str
     board, row = boards[0][1], best[0]
     first = board.entries[0]
     tied = sum(one.tied is not False for one in board.entries[1:])
-    others = f"; the seeds cannot tell {tied} of the others from it" if tied else ""
+    others = across_numbers(board.metric, [one.params.get("n_clusters") for one in board.entries])
+    others += f"; the seeds cannot tell {tied} of the others from it" if tied else ""
     said = f"{metric_name(board.metric)} {first.score.text} over {counted(first.score.n, 'seed')}{others}"
     if first.score.n > 1:
         remark([f"trial {row['trial_key']} is exported, of seed {row['seed']}, the smallest; --trial names another"])

@@ -149,7 +149,7 @@ def _run(
     remark(apart.told(ready.plan, results))
     if ready.plan.study.select.metric == CONSENSUS:
         remark([f"the consensus needs all trials: {LABEL_FREE} is shown until they are done"])
-    known = stored.before(results, ready.plan) if done else stored.Before()
+    known = stored.before(results, ready.plan, ready.todo) if done else stored.Before()
     return execute(ready, stop, progress=Progress(ready.plan, total, done, known=known), also=also), ready.plan
 
 
@@ -178,12 +178,15 @@ def execute(ready: Ready, stop: Stop, *, progress: Progress | None, also: Listen
 def _show_leaderboard(plan: Plan, results: str) -> None:
     """Prints the leaderboard of the results so far."""
     from jobs.analysis.pareto import Aims
+    from jobs.analysis.selection import MixedError
     from jobs.present.comparison import leaderboard_text  # Imported late, because it is slow to import.
 
     study = plan.study
     try:
         select, aims = study.select, Aims.of(asdict(study.select))
         click.echo(leaderboard_text([results], study.name, select.metric, select.mode, width(), aims=aims))
+    except MixedError as error:
+        remark([error.told(f"conclus aggregate {error.option}")])
     except UserError as error:  # The run itself went well, as its exit code tells.
         remark([str(error)])
     _tell_kept(plan, results)
@@ -194,7 +197,7 @@ def _tell_kept(plan: Plan, results: str) -> None:
     from jobs.models import assignments, states
 
     study = plan.study
-    several = plan.has_several_data_sets or (study.select.metric == CONSENSUS and len(plan.cluster_counts) > 1)
+    several = plan.has_no_best
     folder = study_folder(results, study.name)
     count, size = assignments.size(folder)
     if count:

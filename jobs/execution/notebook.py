@@ -21,7 +21,7 @@ def progress_of(ready: Ready) -> Progress:
     """What shows the progress of a prepared study where this process prints."""
     kind = NotebookProgress if _in_notebook() else Progress
     done = len(ready.plan.trials) - len(ready.todo)
-    known = stored.before(ready.results, ready.plan) if done else stored.Before()
+    known = stored.before(ready.results, ready.plan, ready.todo) if done else stored.Before()
     shown = kind(ready.plan, ready.plan.n_trials, done, known=known)
     for line in ready.told:
         shown.say(line)

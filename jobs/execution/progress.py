@@ -236,9 +236,9 @@ class Progress:
     def best_values(self) -> list[float]:
         """The values of the study's best configuration so far that breaks no constraint; empty without one.
 
-        No score is compared across data sets, so there is none of a study on several.
+        No score is compared across data sets, and none without labels across numbers of clusters.
         """
-        if not self.values or self.plan.has_several_data_sets:
+        if not self.values or self.plan.has_no_best:
             return []
         select = self.plan.study.select
         limits = Aims.of(asdict(select)).limits
@@ -262,7 +262,7 @@ class Progress:
     def best(self) -> str:
         """The best configuration so far by its mean, with the 95 % interval over its seeds, as `aggregate` shows it.
 
-        Empty over several data sets, across which no score is compared.
+        Empty where the plan has none.
 
         The consensus is a rank among all trials of a study; until they are done, the label-free score is used instead.
         Of a metric over several epochs, such as `mean5.npmi`, it is the last epoch's value, and says so.

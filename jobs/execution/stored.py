@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from core.seal import seal_json
 from jobs.planning import apart
-from jobs.planning.plan import Plan
+from jobs.planning.plan import Plan, PlannedTrial
 from jobs.results import peek, provenance, storage
 from jobs.results.header import FINISHED
 from jobs.results.identity import PROTOCOL
@@ -51,8 +51,8 @@ class Before:
     seconds: Sequence[float] = ()
 
 
-def before(results: str, plan: Plan) -> Before:
-    """The values of a plan's trials that have ended, as the trials report them."""
+def before(results: str, plan: Plan, todo: Collection[PlannedTrial]) -> Before:
+    """The values of a plan's trials that have ended, as the trials report them; without those that are still to do."""
     from jobs.analysis.pareto import Aims
     from jobs.analysis.scores import within_trial
     from jobs.results.reader import column_cells, load
@@ -62,7 +62,7 @@ def before(results: str, plan: Plan) -> Before:
     names = {name: [kind.format(name) for kind in kinds] for name in (metric, *limits)}
     columns = ["status", "seconds", *(column for some in names.values() for column in some)]
     table = load(study_folder(results, plan.study.name), columns=columns).table
-    planned = {one.trial_key for one in plan.trials}
+    planned = {one.trial_key for one in plan.trials} - {one.trial_key for one in todo}
     rows = list(
         zip(*(table[name].to_pylist() for name in ("trial_key", "config_key", "status", "seconds")), strict=True)
     )

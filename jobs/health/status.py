@@ -87,8 +87,7 @@ class StudyStatus:
         hopeless: Number of the trials, among those done, that ended themselves by `health.stop`.
         saved: The seconds that their epochs left would have taken.
         bests: The best configuration of each data set that has a result, by the name of the data set.
-        driver: The process that runs the study, as far as it is seen, while none of its trials has reported.
-        driver_seconds: How long ago it began.
+        driver: The process that runs the study, as far as it is seen, while none of its trials runs.
     """
 
     study: str
@@ -108,7 +107,6 @@ class StudyStatus:
     saved: float = 0.0
     bests: tuple[tuple[str, Entry], ...] = ()
     driver: str = ""
-    driver_seconds: float | None = None
 
     def count(self, state: str) -> int:
         """How many trials are in that state."""
@@ -179,7 +177,6 @@ def standing(folder: Place, *, ended: bool = False, loaded: Loaded | None = None
         saved=sum(saved),
         bests=bests,
         driver=driver,
-        driver_seconds=_seconds_since_write(existing(folder, STUDY_JSON)) if driver else None,
     )
 
 

@@ -15,6 +15,7 @@ from core.config.trial import plug_ins as plug_in_names
 from core.data import remote
 from core.errors import UserError, counted
 from core.seal import canonical_json
+from jobs.analysis.scores import CONSENSUS
 from jobs.results import peek, stops
 from jobs.results.header import FINISHED
 from jobs.results.identity import config_key, trial_key
@@ -73,6 +74,12 @@ class Plan:
         for one in self.trials:
             found.setdefault(one.data_hash, set()).add(one.config.n_clusters)
         return frozenset(max(found.values(), key=len, default=()))
+
+    @property
+    def has_no_best(self) -> bool:
+        """Whether no configuration is the best of all: over several data sets, or by consensus over `n_clusters`."""
+        mixed = self.study.select.metric == CONSENSUS and len(self.cluster_counts) > 1
+        return mixed or self.has_several_data_sets
 
     @property
     def n_trials(self) -> int:

@@ -78,8 +78,7 @@ def summary(one: StudyStatus, width: int) -> Iterator[str]:
         rate = "" if one.per_hour is None else f", {tables.amount(one.per_hour)} trials an hour"
         yield f"  about {tables.duration(one.seconds_left)} left{rate}"
     if one.driver:
-        since = "" if one.driver_seconds is None else f" began {tables.duration(one.driver_seconds)} ago"
-        yield f"  {one_line(one.driver)}{since}; a trial is seen after its first epoch"
+        yield f"  {one_line(one.driver)} runs the study; at this moment none of its trials runs"
     for name, best in one.bests:
         yield from _best(best, one.metric, f" on {one_line(name)}" if len(one.bests) > 1 else "", width)
     yield from _used(one.used, width)
@@ -88,8 +87,9 @@ def summary(one: StudyStatus, width: int) -> Iterator[str]:
     if one.hopeless:
         yield f"  {hopeless(one.hopeless, one.saved)}"
     if one.stopped:
-        when = "once no process runs the study, " if one.count("running") else ""
-        yield f"  stopped by hand ({when}go on with: conclus resume RESULTS --trial KEY)"
+        when = "once no process runs the study, " if one.driver or one.count("running") else ""
+        yield f"  stopped by hand ({when}go on with: conclus resume RESULTS --trial KEY,"
+        yield "  except under a `scheduler` or optuna, which take them as done)"
         yield from (f"    {one_line(key)}" for key in one.stopped[:_SHOWN])
         if len(one.stopped) > _SHOWN:
             yield f"    … and {len(one.stopped) - _SHOWN} more"

@@ -167,7 +167,7 @@ def gather(
     present, _ = apart.split(table)
     boards, refused = _boards(table, (metric, mode), aims)
     board = boards[0][1] if len(boards) == 1 else None
-    trials = valued.gather(table, metric) if drawn and not isinstance(refused, MixedError) else None
+    trials = _compared(table, metric) if drawn else None
     every = [effect(trials, one, mode) for one in trials.factors] if trials else []
     effects = sorted(every, key=_largest)
     shares, unshared = _importance(trials) if trials and trials.factors else (None, "")
@@ -218,6 +218,14 @@ def _boards(table: pa.Table, ranking: tuple[str, str], aims: Aims) -> tuple[Boar
         return leaderboards(table, *ranking, aims), None
     except (RescaledError, MixedError, InfeasibleError) as error:
         return (), error
+
+
+def _compared(table: pa.Table, metric: str) -> Trials | None:
+    """The trials with their values; None by consensus over several numbers of clusters or data sets."""
+    try:
+        return valued.gather(table, metric)
+    except MixedError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,8 @@ def keeps_stopped(folder: Place) -> bool:
     except UserError:
         return False
     search = value.get("search") if isinstance(value, dict) else None
-    return isinstance(search, dict) and (search.get("name") == "optuna" or search.get("scheduler", "none") != "none")
+    search = search if isinstance(search, dict) else {"name": search}
+    return search.get("name") == "optuna" or search.get("scheduler", "none") != "none"
 
 
 def _plug_ins(value: Any) -> Iterator[str]:

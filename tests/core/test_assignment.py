@@ -34,6 +34,21 @@ def test_against_literal_code(features, monkeypatch, rows, head):
     assert found.probabilities is None if not head else found.probabilities.tolist() == p.max(axis=1).tolist()
 
 
+def test_of_equal_probabilities_the_nearer_centre_is_second(features, monkeypatch):
+    monkeypatch.setattr(kmeans, "_ROWS", 7)
+    centres = unit_rows(np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32))
+    apart = np.array([[np.linalg.norm(one - centre) for centre in centres] for one in features])
+    nearest = apart.argsort(axis=1)
+    p = np.full((50, 4), 0.1, np.float32)  # The others share what is left, as for clusters of the input.
+    p[np.arange(50), nearest[:, 0]] = 0.7
+    assert assignment.assigned(features, nearest[:, 0], centres, p).seconds.tolist() == nearest[:, 1].tolist()
+    p[:, 3] += 0.05  # Unless it is the best, it is second, however far it is.
+    seconds = assignment.assigned(features, nearest[:, 0], centres, p).seconds
+    assert set(seconds[nearest[:, 0] != 3]) == {3}
+    centres[nearest[:, 1][0]] = np.nan
+    assert (assignment.assigned(features, nearest[:, 0], centres, p).seconds != nearest[:, 0]).all()
+
+
 def test_where_something_is_not_defined(features):
     ones = np.zeros(50, np.int64)
     alone = assignment.assigned(features, ones, features[:1], np.ones((50, 1), np.float32))

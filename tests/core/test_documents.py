@@ -390,7 +390,7 @@ def test_rules_for_the_words_of_a_bag(tmp_path):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"text": "body"}, "`text: body` must name one of its columns"),
+        ({"text": "body"}, "`text` must name one of its columns, and none is 'body'"),
         ({"split_by": "part"}, "`split_by: part` names none of its other columns: it has none"),
         ({"labels": "kind"}, "`labels: kind`"),
         (

@@ -240,7 +240,7 @@ def test_a_folder_of_a_model_is_known_by_its_content(tmp_path, path):
 @pytest.mark.parametrize(
     ("columns", "options", "words"),
     [
-        ({"text": TEXTS}, {"text": "body"}, "`text: body` must name one of its columns: text"),
+        ({"text": TEXTS}, {"text": "body"}, "`text` must name one of its columns, and none is 'body': text"),
         ({"text": [1, 2, 3]}, {}, "is of type int64: name a column of texts"),
         ({"text": [["a"], ["b"]]}, {}, "is of type list"),
         ({"text": ["a b", None, " "]}, {}, r"row 2 \(counted from 1\) is missing, 2 in all"),

@@ -85,7 +85,7 @@ def test_what_runs_is_a_table_with_the_time_left_of_each_trial_and_of_the_study(
 def test_the_time_left_is_told_from_trials_of_earlier_runs_until_one_has_ended(plan, clock, tmp_path):
     row(tmp_path, plan.trials[0], 0.5, seconds=100.0)
     row(tmp_path, plan.trials[1], 0.5, "stopped", seconds=1.0)
-    progress = Progress(plan, 4, 2, io.StringIO(), stored.before(str(tmp_path), plan))
+    progress = Progress(plan, 4, 2, io.StringIO(), stored.before(str(tmp_path), plan, plan.trials[2:]))
     assert progress.remaining() == ""
     progress.hear(Event("started", plan.trials[2].trial_key))
     clock[0] += 500
@@ -210,12 +210,36 @@ def test_after_a_resume_the_best_is_that_of_the_whole_study_as_all_commands_show
     row(results, plan.trials[0], 0.5)
     row(results, plan.trials[1], 0.62, "stopped")
     row(results, plan.trials[2], 0.9, "failed")
-    progress = Progress(plan, 4, 1, io.StringIO(), stored.before(str(results), plan))
+    progress = Progress(plan, 4, 1, io.StringIO(), stored.before(str(results), plan, plan.trials[2:]))
     progress.hear(Event("started", plan.trials[2].trial_key))
     progress.hear(finished(plan.trials[2], 0.58))
     row(results, plan.trials[2], 0.58)
     assert progress.best() in command("status", results)[1]
     assert "(3 seeds)" in progress.best()
+
+
+def test_a_stopped_trial_that_goes_on_counts_once(plan, clock, tmp_path, command):
+    results = tmp_path / "results"
+    row(results, plan.trials[0], 0.5)
+    row(results, plan.trials[1], 0.2, "stopped")
+    progress = Progress(plan, 4, 1, io.StringIO(), stored.before(str(results), plan, plan.trials[1:]))
+    progress.hear(finished(plan.trials[1], 0.7))
+    row(results, plan.trials[1], 0.7)
+    assert progress.best() in command("status", results)[1]
+    assert "best nmi 0.600" in progress.best()
+
+
+def test_none_is_the_best_by_consensus_over_several_numbers_of_clusters(tmp_path):
+    def best(space):
+        file = tmp_path / "s.yaml"
+        file.write_text(f"{STUDY}space: {{{space}}}\nselect: {{metric: consensus}}\n")
+        planned = planning.make(study.load(file))
+        progress = Progress(planned, len(planned.trials), 0, io.StringIO())
+        progress.hear(finished(planned.trials[0], 0.5))
+        return progress.best()
+
+    assert best("n_clusters: {grid: [2, 3]}") == ""
+    assert "best label_free" in best("learning_rate: {grid: [1.0e-3, 1.0e-2]}")
 
 
 def test_rounded_scores_have_the_interval_of_the_leaderboard(tmp_path, command):
@@ -224,6 +248,6 @@ def test_rounded_scores_have_the_interval_of_the_leaderboard(tmp_path, command):
     first = plan.trials[0].config_key
     for one in plan.trials:
         row(results, one, 0.8 if one.config_key == first else 0.7 + one.seed / 8192, rate=one.config_key)
-    best = Progress(plan, 8, 8, io.StringIO(), stored.before(str(results), plan)).best()
+    best = Progress(plan, 8, 8, io.StringIO(), stored.before(str(results), plan, ())).best()
     assert "best nmi 0.8" in best
     assert best in command("status", results)[1]

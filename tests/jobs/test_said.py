@@ -324,7 +324,12 @@ LOSSES = Study(scores(2, 2, 3), metric="loss")
         (
             "Each value is compared with tcl, the one with the most trials.",
             lambda: effects(Study(scores(3, 3, 2)), "method.name", params=methods),
-            lambda: effects(Study(scores(3, 3, 2))),
+            lambda: effects(Study(scores(2, 3, 2)), "method.name", params=methods),
+        ),
+        (
+            "Each value is compared with cc; none has more trials.",
+            lambda: effects(Study(scores(2, 3, 2)), "method.name", params=methods),
+            lambda: effects(Study(scores(3, 3, 2)), "method.name", params=methods),
         ),
         (
             "Means over the",

@@ -24,7 +24,7 @@ from core.seal import seal_json
 from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.effect import effect
 from jobs.analysis.leaderboard import leaderboard
-from jobs.analysis.scores import CRITERIA, NO_FAIR_SCORE, default_mode, uses_labels, within_trial
+from jobs.analysis.scores import CRITERIA, NO_FAIR_SCORE, across_numbers, default_mode, uses_labels, within_trial
 from jobs.analysis.selection import MixedError, Probes, criteria_report, spearman, with_consensus
 from jobs.analysis.trials import gather
 from jobs.commands.aggregate import command as aggregate
@@ -535,6 +535,29 @@ def test_the_refusal_of_several_numbers_of_clusters_names_one_that_is_there():
         gather(to_table(rows), "consensus")
 
 
+def test_a_command_that_is_offered_has_no_text_of_a_strangers_results():
+    rows = made_study()
+    for place, row in enumerate(rows):
+        row.params["n_clusters"] = f"{place % 2}'; touch here; '"
+    with pytest.raises(MixedError, match="choose one with --where, or name") as refused:
+        gather(to_table(rows), "consensus")
+    assert "touch" not in str(refused.value)
+
+
+def test_a_report_by_consensus_of_several_data_sets_has_a_table_of_each_and_compares_none(tmp_path):
+    for place, row in enumerate(made_study(configurations=4, labelled=False)):
+        row.data_hash = "ab"[place % 2] * 64
+        writer.write(tmp_path, row)
+    page = contents.gather([str(tmp_path)], "consensus", "max")
+    assert [len(board.entries) for _, board in page.boards] == [4, 4]
+    assert (page.refused, page.trials) == (None, None)
+
+
+def test_only_a_score_without_labels_is_unfair_to_numbers_of_clusters():
+    assert "(2, 10)" in across_numbers("health.label_free", [10, 2.0, 2, None])
+    assert across_numbers("metric.nmi", [2, 10]) == across_numbers("health.label_free", [2, None]) == ""
+
+
 def test_one_configuration_of_each_number_of_clusters_has_neither_a_consensus_nor_a_choice():
     rows = made_study(configurations=2, labelled=False)
     for row in rows:
@@ -549,7 +572,9 @@ def test_one_configuration_of_each_number_of_clusters_has_neither_a_consensus_no
         ("s (n_clusters 3)", ()),
     ]
     assert not any("consensus" in entry.secondary for entry in board.entries)
-    # Its seeds alone would share the ranks.
+    # Its seeds alone would share the ranks; one that only failed is no other.
+    failed = leaderboard(to_table([*rows[:2], trial("c02", 0, {}, status="failed")]), "raw_silhouette", "max")
+    assert "consensus" not in failed.entries[0].secondary
     alone = leaderboard(to_table(rows[:2]), "consensus", "max")
     assert "consensus" not in alone.entries[0].secondary
     assert alone.metric == "health.label_free"

@@ -27,6 +27,7 @@ def test_the_page_of_a_study_without_labels_shows_clusters_of_the_first_by_conse
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "consensus" in page
     assert "the best of" in page or "the only one whose clusters are stored" in page
+    assert "of one number of clusters only" not in page
 
 
 def test_the_clusters_of_several_numbers_are_no_choice_between_these(tmp_path):
