@@ -151,6 +151,18 @@ def test_a_trial_that_is_not_known_whole_is_refused(tmp_path, command, source, p
     assert (code, said in err) == (2, True), err
 
 
+def test_a_best_across_numbers_of_clusters_says_what_its_score_is_worth(tmp_path, command):
+    source = {"study": "s", "trial": {"data": {"name": "digits"}}}
+    for count in (10, 11):
+        params = parameters(conclus.study(source).cell({"n_clusters": count}))
+        writer.write(str(tmp_path), Attempt(**whole(params), metrics={"nmi": 0.5}, health={"raw_silhouette": 0.1}))
+    (tmp_path / "study=s" / "_study.json").write_text(json.dumps({"source": source}))
+    for metric, told in (("raw_silhouette", True), ("nmi", False)):
+        code, out, _ = command("export", tmp_path, "--metric", metric)
+        first = out.splitlines()[0]
+        assert (code, "across numbers of clusters (10, 11), to all of which no score" in first) == (0, told), first
+
+
 def test_mistakes_name_the_options_that_there_are(finished, command):
     code, _, err = command("export", finished / "results", "--trial", "zzz")
     assert (code, "There is no trial 'zzz' in s: conclus aggregate --attempts lists them." in err) == (2, True)
