@@ -180,19 +180,15 @@ def criteria_report(table: pa.Table) -> list[CriteriaReport]:
     signals = _signals(table)
     signals |= {CONSENSUS: _consensus(table, signals)} | {name: _numbers(table, f"metric.{name}") for name in _TRUTHS}
     return [
-        _report(
-            take(table, rows.tolist()),
-            f"{study} ({name})" if name else study,
-            {key: values[rows] for key, values in signals.items()},
-        )
-        for study, name, rows in ranked_together(table)
+        _report(take(table, rows.tolist()), title, {key: values[rows] for key, values in signals.items()})
+        for title, _, rows in _ranked_together(table)
     ]
 
 
-def ranked_together(table: pa.Table) -> list[tuple[str, str, NDArray[np.int64]]]:
+def _ranked_together(table: pa.Table) -> list[tuple[str, str, NDArray[np.int64]]]:
     """The rows of the trials that are ranked among each other.
 
-    Each with the study, and what tells them from others of the study: `n_clusters 2, iris`; empty without others.
+    Each with a title, `s (n_clusters 2, iris)`, and what of it tells them from others of the study; empty if alone.
     """
     places = _rows_by_place(table)
     called = data_sets.names(table, data_sets.of_rows(table))
@@ -201,8 +197,21 @@ def ranked_together(table: pa.Table) -> list[tuple[str, str, NDArray[np.int64]]]
         own = [place for place in places if place[0] == study]
         parts = [f"n_clusters {number(count)}"] if len({of for *_, of in own}) > 1 else []
         parts += [called[data]] if len({of for _, of, _ in own}) > 1 else []
-        found.append((study, ", ".join(parts), places[study, data, count]))
+        name = ", ".join(parts)
+        found.append((f"{study} ({name})" if name else study, name, places[study, data, count]))
     return found
+
+
+def comparable(table: pa.Table, metric: str) -> list[tuple[str, pa.Table]]:
+    """The rows that a metric compares, each part under a name: by consensus those that are ranked among each other.
+
+    By other metrics they are those of a data set.
+    """
+    if metric != CONSENSUS:
+        return data_sets.split(table)
+    found = _ranked_together(table)
+    apart_by_name = len({name for _, name, _ in found} - {""}) == len(found)
+    return [(name if apart_by_name else title, take(table, rows.tolist())) for title, name, rows in found]
 
 
 def spearman(first: Vector, second: Vector) -> float | None:

@@ -223,10 +223,7 @@ def _with_clusters(folder: Place) -> str:
     column = metric_column(table.column_names, found.metric)
     sign = -1 if found.mode == "max" else 1
     told: dict[str, str] = {}
-    parts = data_sets.split(table)
-    if found.metric == CONSENSUS:
-        parts = [(name, take(table, rows.tolist())) for _, name, rows in selection.ranked_together(table)]
-    for name, part in parts:
+    for name, part in selection.comparable(table, found.metric):
         columns = (part[one].to_pylist() for one in (column, "trial_key", "attempt_id"))
         own = [one for one in zip(*columns, strict=True) if one[1:] in stored]
         own.sort(key=lambda one: (one[0] is None or not isfinite(one[0]), sign * (one[0] or 0), one[1]))

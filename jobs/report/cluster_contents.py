@@ -11,7 +11,7 @@ from core.data.dataset import UNLABELLED
 from core.data.stored import dense
 from core.errors import UserError
 from jobs.analysis import clusters as numbers
-from jobs.analysis import data_sets, selection
+from jobs.analysis import selection
 from jobs.analysis.intervals import fixed
 from jobs.analysis.scores import NO_FAIR_SCORE, across_numbers, metric_column, metric_name, numbers_of_clusters
 from jobs.models import assignments
@@ -161,9 +161,7 @@ def of_best(
     column = metric_column(table.column_names, metric)
     wanted = [name for name in (*COLUMNS, column) if name in table.column_names]
     table = table.filter(table[column].is_valid())
-    parts = data_sets.split(table)
-    if is_consensus:
-        parts = [(name or study, take(table, rows.tolist())) for study, name, rows in selection.ranked_together(table)]
+    parts = selection.comparable(table, metric)
     found = {
         name: [
             row

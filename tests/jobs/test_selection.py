@@ -11,6 +11,7 @@ from statistics import fmean
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
 from hypothesis import given
@@ -25,7 +26,7 @@ from jobs.analysis.data_sets import SeveralDataSetsError
 from jobs.analysis.effect import effect
 from jobs.analysis.leaderboard import leaderboard
 from jobs.analysis.scores import CRITERIA, NO_FAIR_SCORE, across_numbers, default_mode, uses_labels, within_trial
-from jobs.analysis.selection import MixedError, Probes, criteria_report, spearman, with_consensus
+from jobs.analysis.selection import MixedError, Probes, comparable, criteria_report, spearman, with_consensus
 from jobs.analysis.trials import gather
 from jobs.commands.aggregate import command as aggregate
 from jobs.commands.selection import command as selection
@@ -551,6 +552,19 @@ def test_a_report_by_consensus_of_several_data_sets_has_a_table_of_each_and_comp
     page = contents.gather([str(tmp_path)], "consensus", "max")
     assert [len(board.entries) for _, board in page.boards] == [4, 4]
     assert (page.refused, page.trials) == (None, None)
+
+
+def test_the_parts_that_a_metric_compares_have_names_of_their_own():
+    rows = [*made_study(configurations=2), *made_study(configurations=2)]
+    for place, row in enumerate(rows):
+        row.study, row.data_hash = "st"[place // 4], "d" * 64
+        row.params["n_clusters"] = 2.0 + (row.config_key == "c01")
+    table = with_consensus(to_table(rows))
+    every = ["s (n_clusters 2)", "s (n_clusters 3)", "t (n_clusters 2)", "t (n_clusters 3)"]
+    assert [name for name, _ in comparable(table, "consensus")] == every
+    (alone, part), *_ = comparable(table.filter(pc.equal(table["study"], "t")), "consensus")
+    assert (alone, {*part["study"].to_pylist()}) == ("n_clusters 2", {"t"})
+    assert [part.num_rows for _, part in comparable(table, "nmi")] == [len(rows)]
 
 
 def test_only_a_score_without_labels_is_unfair_to_numbers_of_clusters():
