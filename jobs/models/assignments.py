@@ -285,7 +285,8 @@ def _parsed(content: bytes, wanted: tuple[str, str], sizes: list[int]) -> tuple[
     with pq.ParquetFile(pa.BufferReader(content)) as file:
         about = _about(file.metadata.metadata)
         _refuse_other(file, sum(sizes))
-        table = file.read().combine_chunks()
+        # Arrow's threads would let go of `content` when they please: at the end of Python that aborts the process.
+        table = file.read(use_threads=False).combine_chunks()
     table.validate(full=True)
     clusters = table["cluster"].to_numpy()
     if clusters.min() < 0 or clusters.max() >= len(sizes):

@@ -83,8 +83,8 @@ def _parsed(path: File, file: pq.ParquetFile, study: str, header: Header | None,
     if not set(IDENTITY) <= set(names):
         return f"{path} is skipped: it was not written by conclus (it lacks columns that every row has)."
     wanted = choice.of(names)
-    has_many = file.metadata.num_rows > 1
-    table = file.read([name for name in wanted if name in inside], use_threads=has_many)
+    # Arrow's threads would let go of `content` when they please: at the end of Python that aborts the process.
+    table = file.read([name for name in wanted if name in inside], use_threads=False)
     if len(names) > len(inside):
         table = table.add_column(0, "study", _repeated(known, table.num_rows))
     if PROTOCOL_COLUMN not in inside and set(_KEY_PARTS) <= set(inside):

@@ -21,7 +21,7 @@ from core.errors import UserError
 from core.evaluation import metrics
 from core.seal import seal_json, unseal_json
 from jobs.models import assignments, choice, written
-from jobs.results import header, reader, writer
+from jobs.results import compact, header, reader, writer
 from jobs.results.header import HeaderRow
 from jobs.results.schema import Attempt
 
@@ -99,6 +99,30 @@ def test_the_clusters_are_those_of_the_row_s_scores(run):
         about = json.loads(parquet.read_metadata(file).metadata[b"assignment"])
         kept_of = {"metric": "nmi", "value": row["metric.nmi"], "data": row["data_hash"]}
         assert about == {"epoch": 4, "part": "all", **kept_of}
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="/proc tells the threads of a process")
+def test_no_thread_of_arrow_outlives_the_reading_of_rows_or_clusters(run):
+    """One that still holds what Python read aborts the process as it ends, once in some thousand times."""
+    run("--set", "select.save_assignments=true")
+    compact.compact("results")
+    code = """
+import os
+from pathlib import Path
+import numpy, pyarrow.parquet
+from jobs.models import assignments
+from jobs.results import reader
+
+def threads():
+    return sorted(os.listdir("/proc/self/task"))
+
+before = threads()
+row, *_ = reader.read_results(["results"]).to_pylist()
+assert threads() == before
+assignments.read(Path("results/study=s"), row)
+assert threads() == before
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize(("metric", "mode"), [("nmi", "max"), ("loss_cluster", "min"), ("best.acc", "max")])
