@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 from xdist.workermanage import WorkerController
@@ -33,9 +33,11 @@ os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
-# The machine may be busy: a slow example is no finding.
-settings.register_profile("conclus", deadline=None, max_examples=60)
-settings.register_profile("counts", deadline=None, max_examples=600)
+# The machine may be busy: a slow example is no finding, nor are examples that are slow to make.
+for _name, _examples in (("conclus", 60), ("counts", 600)):
+    settings.register_profile(
+        _name, deadline=None, max_examples=_examples, suppress_health_check=[HealthCheck.too_slow]
+    )
 
 ROOT = Path(__file__).resolve().parents[1]
 

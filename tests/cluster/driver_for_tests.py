@@ -30,8 +30,8 @@ def note(event):
 
 def main():
     stop = Stop()
-    signal.signal(signal.SIGINT, lambda *_: stop.request())
-    signal.signal(signal.SIGTERM, lambda *_: stop.request())
+    signal.signal(signal.SIGINT, lambda *_: stop.request(grace=300))
+    signal.signal(signal.SIGTERM, lambda *_: stop.request(grace=300))
     tasks = [Task("mortal", {"dies": True}), *[Task(f"long{i}", {"dies": False}) for i in range(3)]]
     tune.run(work, tasks, on_event=note, stop=stop, workers=2, resources=TaskResources(), retries=0)
 

@@ -141,7 +141,7 @@ class SlurmNodes:
         """What a command on the first node prints."""
         enter = ["nsenter", "--target", str(self._inside["n1"]), "--all", f"--wd={self.folder}"]
         done = subprocess.run(
-            [*enter, *command], env=self._env | variables, capture_output=True, text=True, check=False, timeout=60
+            [*enter, *command], env=self._env | variables, capture_output=True, text=True, check=False, timeout=300
         )
         assert not (check and done.returncode), done.stderr
         return done.stdout
@@ -151,7 +151,7 @@ class SlurmNodes:
         told = self("scontrol", "--oneliner", "show", "job", number).split()
         return dict(one.split("=", 1) for one in told if "=" in one)
 
-    def wait_until(self, condition, seconds: float = 60) -> None:
+    def wait_until(self, condition, seconds: float = 300) -> None:
         """Until it holds; fails with what the daemons said."""
         end = time.monotonic() + seconds
         while not condition():

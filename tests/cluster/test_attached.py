@@ -28,7 +28,7 @@ def attach(nodes, tmp_path):
             capture_output=True,
             text=True,
             check=False,
-            timeout=120,
+            timeout=300,
         )
         return done.returncode, done.stdout + done.stderr
 

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.ray
 
 DRIVER = Path(__file__).with_name("driver_for_tests.py")
-DEADLINE = 60
+DEADLINE = 300
 """Seconds that anything may take: the machine may be busy. The tasks themselves would never end."""
 
 

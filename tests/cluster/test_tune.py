@@ -183,14 +183,14 @@ def endless(payload, report):
         (payload["folder"] / payload["key"]).touch()
 
 
-@pytest.mark.parametrize(("pause", "left"), [(0.02, {"t0", "t1"}), (60, set())])
-def test_a_stopped_run_ends_at_once(tmp_path, pause, left):
+@pytest.mark.parametrize(("pause", "grace", "left"), [(0.02, 300, {"t0", "t1"}), (60, 0.7, set())])
+def test_a_stopped_run_ends_at_once(tmp_path, pause, grace, left):
     stop, events = Stop(), []
 
     def listener(event):
         events.append(event)
         if len(events) == 2:
-            stop.request()
+            stop.request(grace=grace)
 
     tasks = [Task(f"t{i}", {"pause": pause, "folder": tmp_path, "key": f"t{i}"}) for i in range(4)]
     run(endless, tasks, listener=listener, stop=stop)

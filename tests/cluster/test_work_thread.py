@@ -12,7 +12,7 @@ def ends_as(wish, ask):
 
     def work(payload, report):
         report({"epoch": 1})
-        goes_on.wait(10)
+        goes_on.wait(300)
         try:
             report({"epoch": 2})
         except SystemExit as error:
@@ -28,7 +28,7 @@ def ends_as(wish, ask):
 def end(thread, goes_on):
     assert not thread.end(0)
     goes_on.set()
-    assert thread.end(10)
+    assert thread.end(300)
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,7 @@ def test_a_private_cluster_listens_to_its_own_machine_alone(root, tmp_path):
         assert len(list(listening(processes))) > 3
         assert strangers(processes) == []
     finally:
-        process.communicate(timeout=60)
+        process.communicate(timeout=300)
     assert list((tmp_path / "home").iterdir()) == []
 
 

@@ -303,9 +303,9 @@ def test_names_are_found_as_fast_as_the_disk_lists_them(tmp_path):
     def seconds(work):
         times = []
         for _ in range(5):
-            began = time.perf_counter()
+            began = time.process_time()
             assert work() == 20_000
-            times.append(time.perf_counter() - began)
+            times.append(time.process_time() - began)
         return min(times)
 
     bare = seconds(lambda: sum(len(names) for _, _, names in os.walk(tmp_path / "i")))

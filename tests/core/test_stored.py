@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -313,9 +314,10 @@ print(float(prepared.prepared("s" * 64, make).samples.sum()))
 
 def test_several_processes_prepare_once_and_a_killed_one_leaves_nothing_half_made(tmp_path):
     begun = [sys.executable, "-c", SLOW, str(tmp_path)]
-    killed = subprocess.Popen([*begun, "60"])
+    killed = subprocess.Popen([*begun, "600"])
     while not list(tmp_path.iterdir()):
         assert killed.poll() is None
+        time.sleep(0.02)
     killed.kill()
     killed.wait()
     assert [one.name.endswith(".tmp") for one in prepared.entries_folder().iterdir() if one.is_dir()] == [True]

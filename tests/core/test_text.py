@@ -183,7 +183,7 @@ def started(folder, *, others, dies=False):
 
 def test_of_two_processes_that_need_it_at_once_one_makes_it_and_both_map_it(tmp_path):
     both = [started(tmp_path, others=2) for _ in range(2)]
-    said = [one.communicate(timeout=60)[0].split() for one in both]
+    said = [one.communicate(timeout=300)[0].split() for one in both]
     assert len(list(tmp_path.glob("made-*"))) == 1
     assert said[0] == said[1]
     assert said[0][1] == "mmap"
@@ -194,7 +194,7 @@ def test_a_process_that_dies_while_making_it_leaves_it_to_the_one_that_waits(tmp
     while first.poll() is None and not list(tmp_path.glob("made-*")):
         time.sleep(0.01)
     second = started(tmp_path, others=2)
-    assert second.communicate(timeout=60)[0].split() == [str(second.pid), "mmap"]
+    assert second.communicate(timeout=300)[0].split() == [str(second.pid), "mmap"]
     first.communicate()
     assert first.returncode == -signal.SIGKILL
     assert len(list(tmp_path.glob("made-*"))) == 2

@@ -1,5 +1,6 @@
 """A method that notes every epoch it begins, takes its time, and comes to harm; copied next to a study as mine.py."""
 
+import contextlib
 import os
 import signal
 import time
@@ -32,7 +33,11 @@ class NmiAlone(Scoring):
 
 
 class Method(Base):
-    """CC; where there is no file `mended` beside this one, it pauses and its second epoch goes as `harm` says."""
+    """CC; where there is no file `mended` beside this one, it pauses and its second epoch goes as `harm` says.
+
+    Where several trials run, those that did not begin first may pause for longer (`others`): so nobody has to be quick
+    who does something when the first one is done, and the others still run.
+    """
 
     scores = ("nmi",)
 
@@ -41,10 +46,13 @@ class Method(Base):
         setting,
         *,
         pause: NonNegativeFloat = 0.0,
-        harm: Literal["none", "crash", "nan", "hang", "hang_once", "memory", "interrupt_twice", "bad_node"] = "none",
+        others: NonNegativeFloat = 0.0,
+        harm: Literal[
+            "none", "crash", "nan", "hang", "hang_once", "held", "memory", "interrupt_twice", "bad_node"
+        ] = "none",
     ):
         super().__init__(setting)
-        self.seed, self.pause, self.harm = setting.seed, pause, harm
+        self.seed, self.pause, self.others, self.harm = setting.seed, pause, others, harm
         self.factor = 1.0
 
     def begin_epoch(self, epoch, _samples):
@@ -52,9 +60,15 @@ class Method(Base):
             file.write(f"{self.seed} {self.harm} {epoch} {os.getpid()}\n")
         if (HERE / "mended").exists():
             return
-        time.sleep(self.pause)
+        time.sleep(self.pause + self.others * (not self.is_first()))
         if epoch == 2:
             getattr(self, self.harm)()
+
+    def is_first(self):
+        """Whether this trial is the one that began first: it ends long before those that take their time."""
+        with contextlib.suppress(FileExistsError), (HERE / "first").open("x") as file:
+            file.write(str(self.seed))
+        return (HERE / "first").read_text() == str(self.seed)
 
     def losses(self, batch):
         found = super().losses(batch)
@@ -82,6 +96,11 @@ class Method(Base):
         if not (HERE / "hung").exists():
             (HERE / "hung").touch()
             self.hang()
+
+    def held(self):
+        """It goes on when it is let go."""
+        while not (HERE / f"let-{self.seed}-go").exists():
+            time.sleep(0.05)
 
     def bad_node(self):
         """Dies on the bad node; elsewhere it waits until three have died there."""

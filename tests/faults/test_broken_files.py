@@ -15,7 +15,7 @@ def cut(file):
 
 
 def test_a_result_and_a_checkpoint_that_are_cut_in_half_cost_that_trial_and_that_epoch(folder, command):
-    folder.prepare(SLOW.format(pause=0.5, epochs=6, seeds=[0, 1, 2]))
+    folder.prepare(SLOW.format(pause="0.4, others: 1", epochs=6, seeds=[0, 1, 2]))
     run = folder.start("--workers", "1")
     checkpoints = folder.path / "results" / "study=s" / "_checkpoints"
     run.wait_until(lambda: len(folder.done()) == 2 and len(list(checkpoints.glob("*.pt"))) == 2)

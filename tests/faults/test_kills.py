@@ -15,7 +15,7 @@ SEEDS = [0, 1, 2, 3]
 
 @pytest.fixture
 def study(folder):
-    folder.prepare(SLOW.format(pause=0.4, epochs=6, seeds=SEEDS))
+    folder.prepare(SLOW.format(pause="0.4, others: 2", epochs=6, seeds=SEEDS))
     return folder
 
 
@@ -81,9 +81,9 @@ def test_sigusr1_ends_resumable_however_often_it_comes(study, workers, command):
 
 
 def test_sigusr1_leaves_long_epochs_the_time_to_end(folder, command):
-    folder.prepare(SLOW.format(pause=3, epochs=2, seeds=[0, 1]))
+    folder.prepare(SLOW.format(pause=3, epochs=20, seeds=[0, 1]))
     run = folder.start("--workers", "2")
-    run.wait_until(lambda: len(folder.epochs()) == 2)
+    run.wait_until(lambda: len({one.seed for one in folder.epochs()}) == 2)
     os.kill(run.process.pid, signal.SIGUSR1)
     code, _, err = run.end()
     assert code == 3, err

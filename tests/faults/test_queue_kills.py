@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -44,7 +45,12 @@ STUDY = """study: {name}
 trial: {{data: {{name: ./held.py, tag: {name}}}, n_clusters: 2}}
 """
 TRAINING = """study: t
-trial: {data: digits, method: cc, encoder: {name: mlp, widths: [16]}, epochs: 12, evaluation: {every: 12}}
+trial:
+  data: digits
+  method: {name: ./mine.py, pause: 0.2, others: 1}
+  encoder: {name: mlp, widths: [16]}
+  epochs: 6
+  evaluation: {every: 6}
 seeds: [0, 1, 2]
 """
 
@@ -203,6 +209,7 @@ def test_added_moved_and_cancelled_while_it_runs(shell):
 def test_training_that_is_stopped_and_killed_runs_each_trial_once(shell):
     """Ctrl-C while it trains, then the runner and its study killed, then to the end."""
     (shell.folder / "t.yaml").write_text(TRAINING)
+    shutil.copy(Path(__file__).with_name("harmful.py"), shell.folder / "mine.py")
     assert shell("add", "t.yaml")[0] == 0
     shell.add("b")
     runner = shell.start("run", "--workers", "1")
@@ -222,6 +229,7 @@ def test_training_that_is_stopped_and_killed_runs_each_trial_once(shell):
     runner.communicate()
     wait_until(lambda: not shell.queue.busy())
     killed = trained(shell.folder)
+    (shell.folder / "mended").touch()
     code, _, err = shell("run", "--workers", "1")
     assert code == 0, err
     assert shell.states() == {"t": "done", "b": "done"}

@@ -70,7 +70,7 @@ class Chrome:
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
 
-    def wait(self, code, seconds=60):
+    def wait(self, code, seconds=300):
         """The first value of an expression that is true."""
         end = time.monotonic() + seconds
         while not (value := self.run(code)):

@@ -52,7 +52,7 @@ def test_orphans_go_wherever_they_lie_and_the_living_go_on(tmp_path, writing):
     writing[0].wait()
     compact.compact(str(tmp_path))
     assert temporary(tmp_path) == ["_queue"]
-    writing[-1].communicate("", timeout=60)
+    writing[-1].communicate("", timeout=300)
     assert (tmp_path / "_queue/1.json").read_bytes() == b"content"
     assert temporary(tmp_path) == []
 

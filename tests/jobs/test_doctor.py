@@ -30,7 +30,7 @@ def examined(nodes, *arguments, **env):
         capture_output=True,
         text=True,
         check=False,
-        timeout=180,
+        timeout=300,
     )
     assert done.stderr == ""
     return done.returncode, {line["check"]: line for line in json.loads(done.stdout)}

@@ -156,7 +156,7 @@ def test_of_two_processes_at_once_one_computes(folder):
     ]
     for one in both:
         assert one.stdout.readline() == "ready\n"
-    found = [one.communicate("\n", timeout=60)[0].strip() for one in both]
+    found = [one.communicate("\n", timeout=300)[0].strip() for one in both]
     assert [one.returncode for one in both] == [0, 0]
     assert sorted(found) == ["0", "30"]
 

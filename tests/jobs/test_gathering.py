@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -63,15 +64,16 @@ for step in range(100):
     status = forked(lambda: gather(step))
     forked(lambda: told(status))
 """
-# Gathers ten rows at a time, over and over, until none are left.
+# Gathers thirty rows, ten to a file, each time that it gets a line, until none are left.
 GATHERING = """
 import sys
 from pathlib import Path
 from jobs.results import compact, layout
 compact._ROWS_PER_PART = 10
 folder = Path(sys.argv[1]) / "study=s"
-while files := layout.trial_files(folder):
-    compact.gather(folder, files[:30])
+for _ in sys.stdin:
+    compact.gather(folder, layout.trial_files(folder)[:30])
+    print(flush=True)
 """
 
 
@@ -119,14 +121,17 @@ def test_killed_before_any_step_of_gathering_no_row_is_lost_and_none_is_there_tw
 
 def test_whoever_reads_while_rows_are_gathered_sees_each_trial_once(many):
     whole = rows(many)
-    gathers = subprocess.Popen([sys.executable, "-c", GATHERING, str(many)])
-    seen = 0
-    while gathers.poll() is None:
-        assert rows(many) == whole
-        assert len(peek.statuses(str(many), "s").statuses) == 100
-        seen += 1
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", GATHERING, str(many)], **pipes) as gathers:
+        while layout.trial_files(many / "study=s"):
+            gathers.stdin.write("\n")
+            gathers.stdin.flush()
+            while not select.select([gathers.stdout], [], [], 0)[0]:
+                assert rows(many) == whole
+                assert len(peek.statuses(str(many), "s").statuses) == 100
+            assert gathers.stdout.readline() == "\n"
+        gathers.communicate(timeout=300)
     assert gathers.returncode == 0
-    assert seen > 1
     assert len(layout.part_files(many / "study=s")) == 10
     assert rows(many) == whole
 

@@ -22,8 +22,9 @@ while True: holder(Path(sys.argv[1]))
 """
 
 
-def test_those_who_look_keep_no_driver_from_starting(tmp_path, root):
+def test_those_who_look_keep_no_driver_from_starting(tmp_path, root, monkeypatch):
     """Of 2,000 starts 196 were refused."""
+    monkeypatch.setattr(lock, "_LOOKING_SECONDS", 300)  # who looks may have to wait for a core
     folder = tmp_path / "study=s"
     folder.mkdir()
     (folder / "_run.lock").touch()
@@ -73,7 +74,8 @@ def test_a_reader_that_was_stopped_while_it_looked_is_said_and_not_waited_for_fo
             exclusive(str(tmp_path), "s").__enter__()
 
 
-def test_a_driver_that_starts_while_another_looks_waits_a_moment(tmp_path):
+def test_a_driver_that_starts_while_another_looks_waits_a_moment(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "_LOOKING_SECONDS", 300)
     (tmp_path / "study=s").mkdir()
     path = tmp_path / "study=s" / "_run.lock"
     path.touch()

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -138,16 +137,17 @@ def test_a_webhook_that_fails_is_one_warning_and_the_study_goes_on(run, webhook,
 def test_a_webhook_that_answers_a_byte_at_a_time_holds_up_nothing(run, monkeypatch):
     monkeypatch.setattr(notices, "_SECONDS", 0.5)
     before = set(threading.enumerate())
+    over = threading.Event()
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def drip():
             with contextlib.suppress(OSError), listening.accept()[0] as asked:
-                for _ in range(20):
+                while not over.wait(0.1):
                     asked.sendall(b"x")
-                    time.sleep(0.1)
 
         threading.Thread(target=drip, daemon=True).start()
         _, said = run(f"{TEXT}notify: {{webhook: 'http://127.0.0.1:{listening.getsockname()[1]}/{SECRET}'}}\n")
+    over.set()
     assert "the webhook of notify failed (no answer in 0.5 s)" in said
     for one in set(threading.enumerate()) - before:
         one.join()

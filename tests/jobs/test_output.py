@@ -21,7 +21,7 @@ def conclus(root, words, redirected):
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=300,
     )
     return done.returncode, done.stdout, done.stderr
 

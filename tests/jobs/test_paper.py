@@ -150,7 +150,7 @@ def test_latex_sets_the_tables_within_the_width(stored, command, tmp_path, colum
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout

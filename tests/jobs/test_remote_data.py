@@ -54,7 +54,7 @@ class Watched(BaseHTTPRequestHandler):
 
     def pass_on(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        there = http.client.HTTPConnection(self.server.target, timeout=10)
+        there = http.client.HTTPConnection(self.server.target, timeout=300)
         there.request(self.command, self.path, body, dict(self.headers))
         answer = there.getresponse()
         content = answer.read()
@@ -69,7 +69,7 @@ class Watched(BaseHTTPRequestHandler):
             self.wfile.write(content[: len(content) // 2])
             self.wfile.flush()
             self.server.begun.set()
-            self.server.go_on.wait(60)
+            self.server.go_on.wait(300)
             if self.server.breaks:
                 self.close_connection = True
                 return
@@ -190,7 +190,7 @@ def test_two_processes_at_once_make_one_get(mine, upload, watch):
     with reading(address) as one, reading(address) as two:
         watch.go_on.clear()
         go(one)
-        assert watch.begun.wait(60)
+        assert watch.begun.wait(300)
         go(two)
         time.sleep(0.3)  # The second would ask in this time, if it did not wait.
         watch.go_on.set()
@@ -260,7 +260,7 @@ def test_a_killed_download_leaves_nothing_that_is_taken_for_the_data(mine, uploa
     with reading(address) as process:
         watch.go_on.clear()
         go(process)
-        assert watch.begun.wait(60)
+        assert watch.begun.wait(300)
         process.send_signal(signal.SIGKILL)
         process.wait()
     watch.go_on.set()
@@ -330,7 +330,7 @@ def test_an_object_that_is_written_while_it_is_read_is_refused(mine, upload, wat
     with reading(address) as process:
         watch.go_on.clear()
         go(process)
-        assert watch.begun.wait(60)
+        assert watch.begun.wait(300)
         upload("mine.npz", b"other")
         watch.go_on.set()
         assert "it changed while it was read" in process.stdout.readline()

@@ -76,7 +76,7 @@ def rows(folder):
 def told(nodes):
     """What the cluster's dashboard tells of its jobs."""
     own = {"Authorization": f"Bearer {nodes.token}"}
-    return requests.get(f"{nodes.jobs_address}/api/jobs/", headers=own, timeout=30).text
+    return requests.get(f"{nodes.jobs_address}/api/jobs/", headers=own, timeout=300).text
 
 
 def jobs_of(nodes, study):
@@ -165,7 +165,7 @@ def test_a_job_whose_budget_is_spent_is_left_and_not_called_failed(nodes, here, 
 
 
 def wait_for(condition):
-    end = time.monotonic() + 240
+    end = time.monotonic() + 300
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.1)

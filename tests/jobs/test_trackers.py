@@ -149,7 +149,7 @@ def report(news):
     if news["epoch"] == 2:
         shutil.copytree(sys.argv[1] + "/_checkpoints", sys.argv[1] + "/kept")
     if news["epoch"] == 4:
-        for _ in range(1000):
+        for _ in range(15000):
             if all(one._at == 4 for one in made) and len(offline()) == 4:
                 break
             assert not any(one._trouble for one in made), [one._trouble for one in made]

@@ -13,6 +13,8 @@ from jobs.execution.dispatch import LEAVE_SECONDS, Orders, Pace
 from jobs.execution.runner import Summary
 from jobs.planning import plan
 from jobs.planning.source import TrialList
+from jobs.results.schema import Attempt
+from jobs.results.writer import new_attempt_id, write
 from jobs.study import sections
 from jobs.study import study as studies
 from jobs.study.sections import Budget
@@ -25,7 +27,7 @@ def study(tmp_path, monkeypatch):
     monkeypatch.delenv("SLURM_JOB_END_TIME", raising=False)
     assert trial  # what takes seconds to import is there before the time runs
     made = Folder(tmp_path)
-    made.prepare(SLOW.format(pause=1, epochs=8, seeds=[0, 1]))
+    made.prepare(SLOW.format(pause=1, epochs=80, seeds=[0, 1]))
     return made
 
 
@@ -35,14 +37,17 @@ def moment(seconds):
 
 
 def test_at_its_end_a_run_leaves_what_can_be_resumed_and_the_same_command_goes_on(study, command):
-    code, _, err = command("run", "study.yaml", "--workers", "1", "--set", f"budget.until={moment(5)}")
+    for seconds in (5, 30, 120):  # On a busy machine there may not be time for an epoch.
+        code, _, err = command("run", "study.yaml", "--workers", "1", "--set", f"budget.until={moment(seconds)}")
+        if "no trial got through an epoch" not in err and "no time to start a trial" not in err:
+            break
     assert code == 3, err
     assert f"until {datetime.now().astimezone():%Y-%m-%d}" in err
     assert "trials that ran are kept resumable" in err
     assert "2 trials are left; go on with: conclus run study.yaml --workers 1 --set budget.until=…\n" in err
     (row,) = study.rows()
     assert row["reason"] == "INTERRUPTED"
-    assert 1 <= row["epochs_done"] < 8
+    assert 1 <= row["epochs_done"] < 80
     study.mend()
     assert command("run", "study.yaml", "--workers", "1")[0] == 0
     study.check_whole({})
@@ -50,14 +55,18 @@ def test_at_its_end_a_run_leaves_what_can_be_resumed_and_the_same_command_goes_o
 
 
 def test_a_trial_that_would_not_get_through_an_epoch_does_not_start(study, command):
-    (study.path / "study.yaml").write_text(SLOW.format(pause=4, epochs=1, seeds=[0, 1]))
-    assert command("run", "study.yaml", "--workers", "1", "--set", "budget.trials=1")[0] == 3
-    begun = study.epochs()
-    code, _, err = command("run", "study.yaml", "--workers", "1", "--set", f"budget.until={moment(4)}")
+    (study.path / "study.yaml").write_text(SLOW.format(pause=0, epochs=1, seeds=[0, 1]))
+    first, _ = plan.make(studies.load(study.path / "study.yaml")).trials
+    row = Attempt(
+        study="s", trial_key=first.trial_key, config_key=first.config_key, seed=0, attempt_id=new_attempt_id(),
+        status="ok", epochs_done=1, seconds=600.0, metrics={"nmi": 0.5},
+    )  # fmt: skip
+    write("results", row)
+    code, _, err = command("run", "study.yaml", "--workers", "1", "--set", f"budget.until={moment(300)}")
     assert code == 1
     assert "1 trial did not start: not enough time for an epoch" in err
     assert "1 trial is left, and no trial got through an epoch: the run needs a later moment: conclus run" in err
-    assert study.epochs() == begun
+    assert not study.epochs()
 
 
 def test_without_any_time_nothing_starts(study, command, monkeypatch):

@@ -127,7 +127,7 @@ def test_what_conclus_would_not_write_is_not_counted(tmp_path, command, column, 
 def test_a_trial_that_was_interrupted_killed_and_resumed_counts_each_second_once(tmp_path, command, monkeypatch):
     monkeypatch.setenv(provenance.BY, "ann")
     folder = Folder(tmp_path)
-    folder.prepare(SLOW.format(pause=0.1, epochs=16, seeds=[0]))
+    folder.prepare(SLOW.format(pause=0.1, epochs=100, seeds=[0]))
     try:
         began = time.monotonic()
         run = folder.start("--workers", "1")
@@ -138,13 +138,14 @@ def test_a_trial_that_was_interrupted_killed_and_resumed_counts_each_second_once
         run.wait_until(lambda: len(folder.epochs()) >= 14)
         os.kill(run.process.pid, signal.SIGKILL)
         run.end()
+        folder.mend()
         code, _, err = folder.go_on(command)
         assert code == 0, err
         wall = time.monotonic() - began
     finally:
         folder.end()
     rows = sorted(folder.rows(attempts=True), key=lambda row: row["attempt_id"])
-    assert (rows[0]["reason"], rows[-1]["status"], rows[-1]["epochs_done"]) == ("INTERRUPTED", "ok", 16)
+    assert (rows[0]["reason"], rows[-1]["status"], rows[-1]["epochs_done"]) == ("INTERRUPTED", "ok", 100)
     assert (len(rows), rows[0]["own_seconds"] > 1.0) == (3, True)
     for row in rows:  # none has seconds of another: it cannot have taken longer than from its start to its last write
         file = tmp_path / "results" / "study=s" / "trials" / f"{row['trial_key']}.{row['attempt_id']}.parquet"

@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -39,10 +38,19 @@ def results(tmp_path):
     return place
 
 
-def test_it_says_what_changes_and_ends_when_the_study_is_done(results, command):
+def test_it_says_what_changes_and_ends_when_the_study_is_done(results, command, monkeypatch):
+    look, looked = Following.look, threading.Event()
+
+    def told(self):
+        found = look(self)
+        looked.set()
+        return found
+
     def finish():
-        time.sleep(0.5)
+        assert looked.wait(300)
         attempt(results, 2, "ok", 0.7)
+
+    monkeypatch.setattr(Following, "look", told)
 
     thread = threading.Thread(target=finish)
     thread.start()
