@@ -57,17 +57,22 @@ def pytest_configure(config: pytest.Config) -> None:
     settings.load_profile("counts" if has_full_counts(config) else "conclus")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Those that need Ray come first: they take longest, and `FromBothEnds` keeps one process off them.
 
-    What has another number of repeats with `-m counts` gets that marker.
+    The file that keeps a process for minutes comes before all others. What has another number of repeats with
+    `-m counts` gets that marker; what runs with `-m counts` alone (`one_of_each`) is left out without it.
     """
-    items.sort(key=lambda item: not item.get_closest_marker("ray"))
+    items.sort(key=lambda item: (not item.get_closest_marker("ray"), item.path.name != "test_submit.py"))
     for item in items:
         if isinstance(item, pytest.Function) and (
             "repeats" in item.fixturenames or hasattr(item.function, "hypothesis")
         ):
             item.add_marker(pytest.mark.counts)
+    if not has_full_counts(config):
+        left_out = [one for one in items if any(mark.kwargs for mark in one.iter_markers("counts"))]
+        items[:] = [one for one in items if one not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 class FromBothEnds(LoadFileScheduling):

@@ -23,6 +23,7 @@ from core.training.method import Batch
 from core.training.reported import reported
 from core.training.state import TrainingState
 from tests.core.topical import fitting, uses
+from tests.covering import one_of_each
 
 METHODS = plugins.names("methods")
 CLUSTERING = [one for one in METHODS if plugins.load("methods", one).clusters]
@@ -128,12 +129,14 @@ def test_it_finds_clusters_that_anyone_sees(method):
     assert max(last.metrics["nmi"], last.metrics["kmeans_nmi"]) >= bar
 
 
+# The smallest batches and numbers of clusters are the dangerous ones: these run always, for each method.
+SIZES = [(96, {"n_clusters": 1}), (12, {"batch_size": 1}), (96, {"n_clusters": 40}), (12, {"batch_size": 2})]
+
+
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize(
-    ("n", "values"),
-    [(96, {"n_clusters": 1}), (96, {"n_clusters": 40}), (12, {"batch_size": 1}), (12, {"batch_size": 2})],
-)
-def test_any_number_of_clusters_and_any_batch_is_finite_in_every_stage(method, n, values):
+@pytest.mark.parametrize("size", one_of_each(SIZES, lambda size: tuple(size[1])), ids=str)
+def test_any_number_of_clusters_and_any_batch_is_finite_in_every_stage(method, size):
+    n, values = size
     for epoch, metrics, health, _ in rows(config(method, **values), data_for(method, n), seed=0):
         assert np.isfinite([*metrics.values(), *health.values()]).all(), epoch
 
