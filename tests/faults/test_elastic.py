@@ -13,7 +13,7 @@ from tests.faults.runs import SLOW, Folder, repeated
 
 pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
-EPOCHS = 800
+EPOCHS = 400
 # One more than a trial's own deaths may be (`tune.run`: two more tries).
 DEATHS = 3
 DIED = "3 trials in a row died"
@@ -28,7 +28,7 @@ def single() -> Iterator[Nodes]:
 
 def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
     study = Folder(tmp_path, single.env)
-    study.prepare(SLOW.format(pause=0.5, epochs=EPOCHS, seeds=[0, 1]))
+    study.prepare(SLOW.format(pause=1, epochs=EPOCHS, seeds=[0, 1]))
     run = study.start("--address", single.address)
 
     def away():
@@ -86,7 +86,7 @@ def test_a_study_follows_nodes_that_join_drain_and_die(single, tmp_path):
 def test_a_cluster_that_starts_its_nodes_itself_is_waited_for(tmp_path):
     with Nodes(token=new_token(), cpus=0, grows=2) as cluster:
         study = Folder(tmp_path, cluster.env)
-        study.prepare(SLOW.format(pause=0.5, epochs=400, seeds=[0, 1, 2]))
+        study.prepare(SLOW.format(pause=3, epochs=60, seeds=[0, 1, 2]))
         try:
             code, _, err = study.start("--address", cluster.address, "--set", "resources.cpu=2").end()
             assert (code, err.splitlines()[-1]) == (
