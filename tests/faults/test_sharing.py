@@ -40,13 +40,14 @@ def trials(study: Folder) -> set[str]:
 def begun_meanwhile(others: list[Folder], until: Folder) -> int:
     """How many trials of the others begin until one of a study does, while one after the other is let go to its end."""
     before = sum(len(trials(one)) for one in others)
-    while not until.epochs():
-        begun = sum(len(trials(one)) for one in others)
+    begun = before
+    while not until.epochs() and begun - before <= MEANWHILE:
         time.sleep(PATIENCE_SECONDS + 2 * PERIOD_SECONDS)  # no trial is so short that nobody notices who waits
         held = [one.path / f"let-{seed}-go" for one in others for seed in trials(one)]
         (next(file for file in held if not file.exists())).touch()
         wait_until(lambda begun=begun: until.epochs() or sum(len(trials(one)) for one in others) > begun)
-    return sum(len(trials(one)) for one in others) - before
+        begun = sum(len(trials(one)) for one in others)
+    return begun - before
 
 
 def test_others_have_their_share_and_then_their_turn_within_the_length_of_a_trial(nodes, studies):
